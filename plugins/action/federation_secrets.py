@@ -1,0 +1,154 @@
+# Copyright (c) 2026 imagine.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+from ansible import constants as C
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.parsing.vault import AnsibleVaultFormatError, is_encrypted, match_encrypt_secret
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.imagine.platform.plugins.module_utils.files import write_file
+from ansible_collections.imagine.platform.plugins.module_utils.generators import GeneratorError, fill
+
+DEFAULT_VAULT_ID = "default"
+
+
+class SecretsDumper(yaml.SafeDumper):
+    """Writes keys and certificates as blocks, so that the file can be read with ansible-vault view."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    style = "|" if "\n" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+SecretsDumper.add_representer(str, _text)
+
+
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Let one run at a time make secrets; the lock goes with the process that holds it."""
+    directory, name = os.path.split(path)
+    lock = os.path.join(directory, f".{name}.lock")
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # Whoever held it before has removed it: what was locked just now is no longer the lock.
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(lock).st_ino == os.fstat(descriptor).st_ino:
+                    try:
+                        yield
+                    finally:
+                        os.unlink(lock)
+                    return
+        finally:
+            os.close(descriptor)
+
+
+class ActionModule(ActionBase):
+    """Make the federation's missing secrets, on the controller."""
+
+    _requires_connection = False
+    _VALID_ARGS = frozenset(("path", "wanted"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        wanted = self._task.args.get("wanted")
+        given = self._task.args.get("path")
+        if not isinstance(given, str) or not given:
+            raise AnsibleActionFail("The option path is missing; give it the file that keeps the federation's secrets.")
+        if not isinstance(wanted, Mapping):
+            raise AnsibleActionFail("The option wanted is not a mapping; give it the secrets that must exist.")
+        if C.config.get_config_value("CACHE_PLUGIN") != "memory":
+            raise AnsibleActionFail(
+                "Ansible's fact_caching is on and would write the secrets to the cache in clear; "
+                "set fact_caching = memory in ansible.cfg."
+            )
+        path = os.path.realpath(self._loader.path_dwim(os.path.expanduser(given)))
+        try:
+            if self._task.check_mode:
+                outcome = self._fill(path, wanted, write=False)
+            else:
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                with locked(path):
+                    outcome = self._fill(path, wanted, write=True)
+        except GeneratorError as error:
+            raise AnsibleActionFail(str(error)) from None
+        except OSError as error:
+            raise AnsibleActionFail(
+                f"{error.filename or path} cannot be used: {error.strerror}; correct that."
+            ) from None
+        result.update(outcome)
+        result["_ansible_no_log"] = True
+        return result
+
+    def _fill(self, path: str, wanted: Mapping[str, Any], write: bool) -> dict[str, Any]:
+        if not self._loader._vault.secrets:
+            raise AnsibleActionFail(
+                f"No vault password is given for {path}; name its file with --vault-password-file or with "
+                "vault_password_file in ansible.cfg."
+            )
+        present, vault_id, secret = self._read(path)
+        values, created = fill(present, wanted, path)
+        exposed = os.path.exists(path) and bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
+        if write and created:
+            text = "---\n" + yaml.dump(values, Dumper=SecretsDumper, default_flow_style=False, width=4096)
+            named = None if vault_id == DEFAULT_VAULT_ID else vault_id
+            write_file(None, path, self._loader._vault.encrypt(text, secret, vault_id=named), mode=0o600)
+        elif write and exposed:
+            os.chmod(path, 0o600)
+        return {
+            "changed": bool(created) or exposed,
+            "created": created,
+            "ansible_facts": {"federation_secrets": values},
+        }
+
+    def _read(self, path: str) -> tuple[dict[str, Any], str, Any]:
+        """Return the secrets, and the vault identity that they are to be encrypted with."""
+        try:
+            with open(path, "rb") as stream:
+                data = stream.read()
+        except FileNotFoundError:
+            wanted_identity = C.config.get_config_value("DEFAULT_VAULT_ENCRYPT_IDENTITY")
+            try:
+                vault_id, secret = match_encrypt_secret(self._loader._vault.secrets, wanted_identity)
+            except AnsibleError:
+                raise AnsibleActionFail(
+                    f'There is no vault password for the identity "{wanted_identity}" that vault_encrypt_identity '
+                    "names; give it with --vault-id."
+                ) from None
+            return {}, vault_id, secret
+        damaged = f"{path} is damaged; restore it from a backup."
+        if not data.strip():
+            raise AnsibleActionFail(damaged)
+        if not is_encrypted(data):
+            raise AnsibleActionFail(f"{path} is not encrypted; encrypt it with ansible-vault encrypt.")
+        try:
+            plain, vault_id, secret = self._loader._vault.decrypt_and_get_vault_id(data)
+        except AnsibleVaultFormatError:
+            raise AnsibleActionFail(damaged) from None
+        except AnsibleError:
+            raise AnsibleActionFail(
+                f"No vault password that was given opens {path}; give the one that it was encrypted with, "
+                "or restore the file from a backup if it is damaged."
+            ) from None
+        try:
+            values = yaml.safe_load(plain)
+        except yaml.YAMLError:
+            raise AnsibleActionFail(f"{path} does not hold YAML; correct it with ansible-vault edit.") from None
+        if values is None:
+            values = {}
+        if not isinstance(values, dict):
+            raise AnsibleActionFail(f"{path} does not hold a mapping; correct it with ansible-vault edit.")
+        return values, vault_id, secret

@@ -1,0 +1,417 @@
+# Copyright (c) 2026 imagine.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One Nomad client for all modules: connection options, requests, and errors that a person can act on."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import traceback
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
+
+from ansible_collections.imagine.platform.plugins.module_utils.crud import (
+    ObjectError,
+    ObjectType,
+    PartlyDone,
+    apply,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOMAD_IMPORT_ERROR: str | None = None
+try:
+    import requests
+    from nomad.api.base import Requester
+    from nomad.api.exceptions import BaseNomadException
+except ImportError:
+    NOMAD_IMPORT_ERROR = traceback.format_exc()
+
+Json = dict[str, Any]
+
+# Nomad answers so for as long as there is no leader; nothing has been written then.
+NO_LEADER_WORDS = ("no cluster leader", "no path to region", "no servers", "not ready to serve consistent reads")
+RETRY_SECONDS = 0.25
+
+
+class NomadError(Exception):
+    """What went wrong between a module and Nomad; C(kind) tells failures apart, the text is one sentence."""
+
+    def __init__(self, message: str, kind: str = "server", status: int | None = None, words: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.status = status
+        self.words = words
+        #: what had been done before the failure, for fail_json
+        self.result: Json = {}
+
+
+def nomad_argument_spec() -> Json:
+    """Connection options, documented in the fragment imagine.platform.nomad."""
+    return {
+        "nomad_address": {
+            "type": "str",
+            "default": "https://127.0.0.1:4646",
+            "fallback": (env_fallback, ["NOMAD_ADDR"]),
+        },
+        "nomad_ca_cert": {"type": "path", "fallback": (env_fallback, ["NOMAD_CACERT"])},
+        "nomad_client_cert": {"type": "path", "fallback": (env_fallback, ["NOMAD_CLIENT_CERT"])},
+        "nomad_client_key": {"type": "path", "no_log": False, "fallback": (env_fallback, ["NOMAD_CLIENT_KEY"])},
+        "nomad_token": {"type": "str", "no_log": True, "fallback": (env_fallback, ["NOMAD_TOKEN"])},
+        "nomad_namespace": {"type": "str", "fallback": (env_fallback, ["NOMAD_NAMESPACE"])},
+        "nomad_region": {"type": "str", "fallback": (env_fallback, ["NOMAD_REGION"])},
+        "nomad_timeout": {"type": "int", "default": 30},
+    }
+
+
+def segment(value: str) -> str:
+    """A value as one segment of a path, whatever characters it has."""
+    return quote(value, safe="")
+
+
+class NomadClient:
+    """Requests to one Nomad API, over python-nomad's requester and one kept-alive connection."""
+
+    def __init__(
+        self,
+        address: str,
+        token: str | None = None,
+        ca_cert: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        namespace: str | None = None,
+        region: str | None = None,
+        timeout: int = 30,
+    ) -> None:
+        self.address = address.rstrip("/")
+        self.token = token
+        self.namespace = namespace
+        self.region = region
+        self.timeout = timeout
+        self._check_options(ca_cert, client_cert, client_key)
+        self._verify: Any = ca_cert or True
+        self._cert: Any = (client_cert, client_key) if client_cert and client_key else ()
+        self._session = requests.Session()
+        # The token travels in a header of its own, which requests would hand on to any host it is redirected to.
+        self._session.max_redirects = 0
+        self._session.headers["User-Agent"] = "imagine.platform"
+
+    def _check_options(self, ca_cert: str | None, cert: str | None, key: str | None) -> None:
+        parts = urlsplit(self.address)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise NomadError(
+                f"nomad_address is '{self.address}', which is no HTTP address: write it as https://HOST:4646.", "option"
+            )
+        for option, path in (("nomad_ca_cert", ca_cert), ("nomad_client_cert", cert), ("nomad_client_key", key)):
+            if path and not os.path.isfile(path):
+                raise NomadError(f"{option} is '{path}', but there is no such file: correct the path.", "option")
+            if path and not os.access(path, os.R_OK):
+                raise NomadError(f"{option} is '{path}', which this user may not read: correct its mode.", "option")
+        if bool(cert) != bool(key):
+            missing = "nomad_client_key" if cert else "nomad_client_cert"
+            raise NomadError(f"{missing} is not set, but a client certificate needs its key: give both.", "option")
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> NomadClient:
+        """The client that a module's connection options describe."""
+        return cls(
+            address=params["nomad_address"],
+            token=params["nomad_token"],
+            ca_cert=params["nomad_ca_cert"],
+            client_cert=params["nomad_client_cert"],
+            client_key=params["nomad_client_key"],
+            namespace=params["nomad_namespace"],
+            region=params["nomad_region"],
+            timeout=params["nomad_timeout"],
+        )
+
+    def with_token(self, token: str | None) -> NomadClient:
+        """The same client with another token; the connection is shared."""
+        twin = NomadClient.__new__(NomadClient)
+        twin.__dict__.update(self.__dict__)
+        twin.token = token
+        return twin
+
+    def get(self, path: str, what: str, **kwargs: Any) -> Any:
+        """Decoded answer to a GET."""
+        return self.request("get", path, what, **kwargs)[0]
+
+    def find(self, path: str, what: str, **kwargs: Any) -> Any:
+        """Like get, with None for what does not exist."""
+        try:
+            return self.get(path, what, **kwargs)
+        except NomadError as error:
+            if error.kind == "not_found":
+                return None
+            raise
+
+    def post(self, path: str, what: str, body: Any = None, **kwargs: Any) -> Any:
+        """Decoded answer to a POST; Nomad takes POST wherever it takes PUT."""
+        return self.request("post", path, what, body=body, **kwargs)[0]
+
+    def delete(self, path: str, what: str, **kwargs: Any) -> Any:
+        """Decoded answer to a DELETE."""
+        return self.request("delete", path, what, **kwargs)[0]
+
+    def wait(self, path: str, what: str, index: int, seconds: float, **kwargs: Any) -> tuple[Any, int]:
+        """A blocking query: the answer as soon as it changes after C(index), at the latest after C(seconds)."""
+        params = dict(kwargs.pop("params", None) or {})
+        params.update(index=index, wait=f"{max(1, int(seconds * 1000))}ms")
+        # Nomad adds up to a sixteenth of the wait to spread the load.
+        return self.request("get", path, what, params=params, timeout=seconds * 1.1 + self.timeout, **kwargs)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        body: Any = None,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        text: bool = False,
+        retry: bool = True,
+    ) -> tuple[Any, int]:
+        """Decoded answer and its index; C(what) says in an error what was being done."""
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                return self._request(method, path, what, body, params, timeout or self.timeout, text)
+            except NomadError as error:
+                if not retry or error.kind != "no_leader" or time.monotonic() + RETRY_SECONDS >= deadline:
+                    raise
+                time.sleep(RETRY_SECONDS)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        body: Any,
+        params: Mapping[str, Any] | None,
+        timeout: float,
+        text: bool,
+    ) -> tuple[Any, int]:
+        requester = Requester(
+            address=self.address,
+            token=self.token,
+            timeout=timeout,
+            verify=self._verify,
+            cert=self._cert,
+            region=self.region,
+            session=self._session,
+        )
+        requester.ENDPOINT = path
+        try:
+            response = requester.request(method=method, json=body, params=dict(params or {}))
+        except BaseNomadException as error:
+            raise self._explain(error.nomad_resp, what) from error
+        except (requests.exceptions.RequestException, OSError, ValueError) as error:
+            raise self._explain(error, what) from error
+        index = response.headers.get("X-Nomad-Index", "0")
+        if text:
+            return response.text, int(index) if index.isdigit() else 0
+        if not response.content:
+            return None, int(index) if index.isdigit() else 0
+        try:
+            return json.loads(response.content), int(index) if index.isdigit() else 0
+        except ValueError as error:
+            raise NomadError(
+                f"{self.address} answered with something that is not JSON ({_shorten(response.text)}) while {what}: "
+                "check that nomad_address is Nomad's HTTP API.",
+                "protocol",
+                response.status_code,
+            ) from error
+
+    def _explain(self, cause: Any, what: str) -> NomadError:
+        """One sentence for whatever python-nomad or requests raised."""
+        if isinstance(cause, requests.Response):
+            return self._explain_response(cause, what)
+        words = _shorten(str(cause))
+        if isinstance(cause, requests.exceptions.SSLError) or "CERTIFICATE_VERIFY_FAILED" in words:
+            return NomadError(
+                f"TLS with {self.address} failed while {what} ({_reason(cause)}): check nomad_ca_cert, "
+                "nomad_client_cert and that the address is one the certificate names.",
+                "tls",
+                words=words,
+            )
+        if isinstance(cause, requests.exceptions.Timeout):
+            return NomadError(
+                f"{self.address} did not answer within {self.timeout} s while {what}: check that Nomad is healthy "
+                "or raise nomad_timeout.",
+                "timeout",
+                words=words,
+            )
+        if isinstance(cause, requests.exceptions.TooManyRedirects):
+            return NomadError(
+                f"{self.address} redirects to another address while {what}: set nomad_address to Nomad itself.",
+                "protocol",
+                words=words,
+            )
+        if isinstance(cause, (requests.exceptions.ConnectionError, OSError)):
+            return NomadError(
+                f"Cannot connect to {self.address} while {what} ({_reason(cause)}): check nomad_address and that "
+                "Nomad runs.",
+                "connection",
+                words=words,
+            )
+        return NomadError(f"The request to {self.address} failed while {what} ({words}).", "protocol", words=words)
+
+    def _explain_response(self, response: requests.Response, what: str) -> NomadError:
+        status = response.status_code
+        words = _shorten(response.text)
+        said = f"{status} {words}".strip()
+        lower = words.lower()
+        if any(part in lower for part in NO_LEADER_WORDS):
+            return NomadError(
+                f"Nomad at {self.address} has no leader ({said}) while {what}: check that a majority of the servers "
+                "runs and reaches one another.",
+                "no_leader",
+                status,
+                words,
+            )
+        if "acl support disabled" in lower:
+            return NomadError(
+                f"Nomad at {self.address} runs without ACLs ({said}) while {what}: set acl.enabled in its "
+                "configuration.",
+                "acl_disabled",
+                status,
+                words,
+            )
+        if status in (401, 403):
+            token = "nomad_token is not accepted or lacks the right" if self.token else "nomad_token is not set"
+            return NomadError(
+                f"Nomad at {self.address} refused ({said}) while {what}: {token}, give a token that may do this.",
+                "auth",
+                status,
+                words,
+            )
+        if "client sent an http request to an https server" in lower:
+            return NomadError(
+                f"nomad_address is '{self.address}', but Nomad speaks TLS there: write it with https://.", "tls", status
+            )
+        if status == 404:
+            return NomadError(f"Nomad at {self.address} does not have it ({said}) while {what}.", "not_found", status)
+        if status == 409 or "conflict" in lower:
+            return NomadError(
+                f"Something else changed it at the same time ({said}) while {what}: run again.",
+                "conflict",
+                status,
+                words,
+            )
+        if status == 400:
+            return NomadError(f"Nomad at {self.address} refused ({said}) while {what}.", "bad_request", status, words)
+        return NomadError(f"Nomad at {self.address} failed ({said}) while {what}.", "server", status, words)
+
+
+def _shorten(text: str, limit: int = 300) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def _reason(cause: BaseException) -> str:
+    """The innermost reason of a nest of urllib3 errors: what the operating system or OpenSSL said."""
+    seen = set()
+    current: Any = cause
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        inner = getattr(current, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((arg for arg in getattr(current, "args", ()) if isinstance(arg, BaseException)), None)
+        if inner is None:
+            break
+        current = inner
+    if isinstance(current, OSError) and current.strerror:
+        return _shorten(getattr(current, "verify_message", "") or current.strerror)
+    return _shorten(str(current).rpartition(">: ")[2] or str(current).rpartition(": ")[2] or str(current))
+
+
+def create_module(argument_spec: Json, **kwargs: Any) -> AnsibleModule:
+    """An AnsibleModule with the connection options, check mode, and python-nomad at hand."""
+    spec = nomad_argument_spec()
+    spec.update(argument_spec)
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True, **kwargs)
+    if NOMAD_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("python-nomad"), exception=NOMAD_IMPORT_ERROR)
+    return module
+
+
+def run_module(module: AnsibleModule, action: Callable[[AnsibleModule, NomadClient], Json]) -> None:
+    """Run the action and end the module with its result, or with one sentence."""
+    try:
+        result = action(module, NomadClient.from_params(module.params))
+    except NomadError as error:
+        module.fail_json(msg=str(error), **error.result)
+    else:
+        module.exit_json(**result)
+
+
+def create_object_module(
+    fields: Json,
+    single: str,
+    many: str,
+    key: str = "name",
+    states: bool = True,
+    extra_options: Json | None = None,
+    **kwargs: Any,
+) -> AnsibleModule:
+    """A module for one object by top-level options, or many by the list option C(many)."""
+    items = {name: dict(spec) for name, spec in fields.items()}
+    items[key]["required"] = True
+    spec: Json = {name: dict(field) for name, field in fields.items()}
+    spec.update(extra_options or {})
+    if states:
+        state = {"type": "str", "choices": ["present", "absent"]}
+        items["state"] = dict(state)
+        spec["state"] = {**state, "default": "present"}
+    # 'tokens' sounds like a secret, but none is among the options.
+    spec[many] = {"type": "list", "elements": "dict", "no_log": False, "options": items}
+    others = [name for name in fields if name != key and "default" not in fields[name]]
+    module = create_module(
+        spec,
+        required_one_of=[(key, many)],
+        mutually_exclusive=[(key, many), *((other, many) for other in others)],
+        **kwargs,
+    )
+    module.imagine_object = (fields, single, many)
+    return module
+
+
+def run_objects(module: AnsibleModule, build: Callable[[AnsibleModule, NomadClient], ObjectType]) -> None:
+    """Run a module made by create_object_module: read, compare, write, report."""
+    fields, single, many = module.imagine_object
+    bulk = module.params[many]
+    state = module.params.get("state", "present")
+    if bulk is None:
+        items = [{**{name: module.params[name] for name in fields}, "state": state}]
+    else:
+        items = [{**item, "state": item.get("state") or state} for item in bulk]
+
+    def shape(result: Json) -> Json:
+        objects = result.pop("objects")
+        if bulk is not None:
+            result[many] = objects
+        elif objects:
+            result["operation"] = objects[0].pop("operation")
+            result[single] = objects[0] if state == "present" else {}
+        return result
+
+    def action(module: AnsibleModule, client: NomadClient) -> Json:
+        try:
+            return shape(apply(build(module, client), items, module.check_mode))
+        except ObjectError as error:
+            raise NomadError(str(error), "option") from error
+        except PartlyDone as error:
+            if not isinstance(error.cause, (NomadError, ObjectError)):
+                raise error.cause from error
+            failure = NomadError(str(error.cause), getattr(error.cause, "kind", "option"))
+            failure.result = shape(error.result)
+            raise failure from error
+
+    run_module(module, action)

@@ -1,0 +1,362 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# Copyright (c) 2026 imagine.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_service
+short_description: Keep a systemd service running with the files that are on disk
+version_added: 0.1.0
+author:
+  - imagine.platform contributors (@imagine-platform)
+description:
+  - Enables and starts a unit, and restarts or reloads it when a file that it reads is newer than its process.
+  - Whether a restart is due is read from the node, not from what this run changed. A run that was interrupted between
+    writing a file and restarting the service is therefore made good by the next run, where a handler's notification
+    would have been lost.
+  - Optionally waits until the service answers over HTTP or HTTPS on the node.
+extends_documentation_fragment:
+  - imagine.platform.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  name:
+    description: Name of the unit, with or without C(.service).
+    type: str
+    required: true
+  enabled:
+    description: Whether the unit starts at boot.
+    type: bool
+    default: true
+  restart_on:
+    description:
+      - Files, symbolic links or directories (with all that is in them) that the process reads only when it starts.
+      - The unit file itself and its drop-ins always count.
+    type: list
+    elements: path
+    default: []
+  reload_on:
+    description:
+      - Files or directories that the process reads again when it is reloaded.
+      - A file below both lists counts for a reload.
+    type: list
+    elements: path
+    default: []
+  changed_paths:
+    description:
+      - Paths that tasks before this one changed or removed, as RV(imagine.platform.config_tree#module:changed_paths) tells.
+      - Needed for check mode, where the files on disk are still the old ones, and for files that were removed.
+    type: list
+    elements: path
+    default: []
+  restart:
+    description:
+      - V(when_stale) restarts or reloads the service when a file is newer than its process.
+      - V(never) only starts what does not run. For the members of a quorum, which are started together but must be
+        restarted one after the other.
+    type: str
+    choices: [when_stale, never]
+    default: when_stale
+  ready:
+    description: How to tell that the service is ready. Without it the unit's own notification must do.
+    type: dict
+    suboptions:
+      url:
+        description: Address that the node asks, without credentials.
+        type: str
+        required: true
+      ca_file:
+        description: CA certificate that the address is verified with.
+        type: path
+      expect:
+        description: Regular expression that must be found in the body of an answer with status 200.
+        type: str
+        default: ""
+      when:
+        description:
+          - V(changed) asks only after the service was started, restarted or reloaded.
+          - V(always) asks on each run.
+        type: str
+        choices: [changed, always]
+        default: changed
+      timeout:
+        description: Seconds to wait.
+        type: int
+        default: 60
+"""
+
+EXAMPLES = r"""
+- name: Run Consul, and restart it when its configuration or binary changed
+  imagine.platform.node_service:
+    name: consul
+    restart_on:
+      - /usr/local/bin/consul
+      - /etc/consul.d
+    changed_paths: "{{ __consul_tree.changed_paths }}"
+    reload_on:
+      - /etc/consul.d/tls
+    ready:
+      url: https://127.0.0.1:8501/v1/status/leader
+      ca_file: /etc/consul.d/tls/ca.pem
+      expect: '"[^"]+"'
+
+- name: Start all servers of a quorum together, and restart none
+  imagine.platform.node_service:
+    name: nomad
+    restart: never
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, in order; what would be done in check mode.
+  returned: always
+  type: list
+  elements: str
+  sample: [daemon-reload, restarted]
+reason:
+  description: Why the service was restarted or reloaded.
+  returned: when it was restarted or reloaded
+  type: str
+  sample: /etc/consul.d/consul.json changed since the process started
+stale:
+  description: Files that are newer than the process, where O(restart=never) left the service alone.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+"""
+
+import os
+import re
+import ssl
+import time
+import urllib.error
+import urllib.request
+from typing import Any, NamedTuple
+
+from ansible.module_utils.basic import AnsibleModule
+
+STAMPS = "/run/imagine.platform"
+
+
+class Unit(NamedTuple):
+    """State of a unit as systemd tells it; C(started) is in seconds since the epoch, 0 when it does not run."""
+
+    exists: bool
+    active: bool
+    failed: bool
+    enabled: bool
+    needs_daemon_reload: bool
+    started: float
+    files: list[str]
+
+
+def newest(paths: list[str], skip: list[str], since: float) -> list[str]:
+    """Return the files below C(paths), and not below C(skip), that changed after C(since) (seconds since the epoch)."""
+    skipped = {os.path.normpath(path) for path in skip}
+    found: list[str] = []
+
+    def look(path: str) -> None:
+        if os.path.normpath(path) in skipped:
+            return
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return
+        if os.path.isdir(path) and not os.path.islink(path):
+            for name in sorted(os.listdir(path)):
+                look(os.path.join(path, name))
+        elif status.st_mtime > since or status.st_ctime > since and os.path.islink(path):
+            found.append(path)
+
+    for path in paths:
+        look(path)
+    return found
+
+
+def below(paths: list[str], roots: list[str]) -> list[str]:
+    """Return those of C(paths) that are, or are below, one of C(roots)."""
+    return [path for path in paths if any(path == root or path.startswith(f"{root.rstrip('/')}/") for root in roots)]
+
+
+class Service:
+    """One unit on this node."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        name: str = module.params["name"]
+        self.unit = name if "." in name else f"{name}.service"
+        self.stamp = os.path.join(STAMPS, f"{self.unit}.reloaded")
+
+    def systemctl(self, *arguments: str) -> str:
+        """Run systemctl and return its output; fail with systemd's words."""
+        command = [self.module.get_bin_path("systemctl", required=True), *arguments]
+        code, out, err = self.module.run_command(command)
+        if code != 0:
+            self.module.fail_json(msg=self.explain(f"systemctl {' '.join(arguments)} failed", err or out))
+        return str(out)
+
+    def explain(self, what: str, words: str) -> str:
+        """Return one line that says what failed, with the last words of the unit's journal."""
+        journalctl = self.module.get_bin_path("journalctl")
+        journal = ""
+        if journalctl:
+            journal = self.module.run_command([journalctl, "-u", self.unit, "-n", "8", "-o", "cat", "--no-pager"])[1]
+        lines = " | ".join(line.strip() for line in str(journal).splitlines() if line.strip())
+        detail = " ".join(words.split())
+        return f"{what} for {self.unit}: {detail or 'no message'}; last journal lines: {lines or 'none'}."
+
+    def read(self) -> Unit:
+        """Read the unit's state in one call."""
+        properties = "LoadState,ActiveState,UnitFileState,NeedDaemonReload,ExecMainStartTimestampMonotonic"
+        out = self.systemctl("show", "-p", f"{properties},FragmentPath,DropInPaths", self.unit)
+        values = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        active = values.get("ActiveState") in ("active", "reloading", "activating")
+        monotonic = int(values.get("ExecMainStartTimestampMonotonic") or 0) / 1e6
+        started = time.time() - (time.clock_gettime(time.CLOCK_MONOTONIC) - monotonic) if active and monotonic else 0.0
+        files = [values.get("FragmentPath", ""), *values.get("DropInPaths", "").split()]
+        return Unit(
+            exists=values.get("LoadState") not in ("not-found", None),
+            active=active,
+            failed=values.get("ActiveState") == "failed",
+            enabled=values.get("UnitFileState") in ("enabled", "enabled-runtime", "static", "alias"),
+            needs_daemon_reload=values.get("NeedDaemonReload") == "yes",
+            started=started,
+            files=[path for path in files if path],
+        )
+
+    def reloaded(self) -> float:
+        """Return when this module last reloaded the unit, in seconds since the epoch, or 0."""
+        try:
+            return os.stat(self.stamp).st_mtime
+        except OSError:
+            return 0.0
+
+    def mark_reloaded(self, when: float) -> None:
+        """Remember that all files older than C(when) are known to the process."""
+        os.makedirs(STAMPS, mode=0o755, exist_ok=True)
+        with open(self.stamp, "w", encoding="ascii"):
+            pass
+        os.utime(self.stamp, (when, when))
+
+    def wait_ready(self, ready: dict[str, Any]) -> None:
+        """Wait until the service answers as it should; fail with the last answer."""
+        context = ssl.create_default_context(cafile=ready["ca_file"]) if ready["ca_file"] else None
+        deadline = time.monotonic() + ready["timeout"]
+        last = "no answer"
+        while True:
+            try:
+                with urllib.request.urlopen(ready["url"], timeout=5, context=context) as answer:
+                    body = answer.read(65536).decode("utf-8", "replace")
+                    if re.search(ready["expect"], body):
+                        return
+                    last = f"it answered {body.strip()[:200]!r}"
+            except urllib.error.HTTPError as error:
+                last = f"HTTP {error.code} {error.read(200).decode('utf-8', 'replace').strip()}"
+            except OSError as error:
+                last = str(error)
+            if time.monotonic() > deadline:
+                what = f"{ready['url']} was not ready within {ready['timeout']} s ({last})"
+                self.module.fail_json(msg=self.explain(what, f"look at the journal with journalctl -u {self.unit}"))
+            # Polling an HTTP endpoint: there is nothing on this side that could be waited for instead.
+            time.sleep(0.2)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "enabled": {"type": "bool", "default": True},
+            "restart_on": {"type": "list", "elements": "path", "default": []},
+            "reload_on": {"type": "list", "elements": "path", "default": []},
+            "changed_paths": {"type": "list", "elements": "path", "default": []},
+            "restart": {"type": "str", "choices": ["when_stale", "never"], "default": "when_stale"},
+            "ready": {
+                "type": "dict",
+                "options": {
+                    "url": {"type": "str", "required": True},
+                    "ca_file": {"type": "path"},
+                    "expect": {"type": "str", "default": ""},
+                    "when": {"type": "str", "choices": ["changed", "always"], "default": "changed"},
+                    "timeout": {"type": "int", "default": 60},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    service = Service(module)
+    unit = service.read()
+    if not unit.exists:
+        if module.check_mode:
+            # The task before this one would have written the unit file.
+            module.exit_json(changed=True, actions=["enabled", "started"], stale=[])
+        module.fail_json(msg=f"Unit {service.unit} does not exist on this node; write its unit file first.")
+
+    actions: list[str] = []
+    reason = ""
+    restart_stale: list[str] = []
+    reload_stale: list[str] = []
+    if unit.active:
+        restart_stale = newest([*unit.files, *options["restart_on"]], options["reload_on"], unit.started)
+        reload_stale = newest(options["reload_on"], [], max(unit.started, service.reloaded()))
+        gone = [path for path in options["changed_paths"] if module.check_mode or not os.path.lexists(path)]
+        reload_gone = below(gone, options["reload_on"])
+        reload_stale += [path for path in reload_gone if path not in reload_stale]
+        restart_gone = below(gone, [*unit.files, *options["restart_on"]])
+        restart_stale += [path for path in restart_gone if path not in [*reload_gone, *restart_stale]]
+    if unit.needs_daemon_reload:
+        actions.append("daemon-reload")
+    if unit.enabled != options["enabled"]:
+        actions.append("enabled" if options["enabled"] else "disabled")
+    if not unit.active:
+        actions.append("started")
+    elif options["restart"] == "when_stale" and restart_stale:
+        actions.append("restarted")
+        reason = f"{restart_stale[0]} changed since the process started"
+    elif options["restart"] == "when_stale" and reload_stale:
+        actions.append("reloaded")
+        reason = f"{reload_stale[0]} changed since the process read it"
+
+    if not module.check_mode:
+        before = time.time()
+        verbs = {"daemon-reload": [], "enabled": ["enable"], "disabled": ["disable"], "started": ["start"]}
+        verbs.update({"restarted": ["restart"], "reloaded": ["reload"]})
+        if "daemon-reload" in actions:
+            service.systemctl("daemon-reload")
+        if "started" in actions and unit.failed:
+            service.systemctl("reset-failed", service.unit)
+        for action in actions:
+            if verbs[action]:
+                service.systemctl(*verbs[action], service.unit)
+        if {"started", "restarted", "reloaded"} & set(actions):
+            service.mark_reloaded(before)
+        if options["ready"] and (actions or options["ready"]["when"] == "always"):
+            service.wait_ready(options["ready"])
+
+    untouched = restart_stale + reload_stale if options["restart"] == "never" else []
+    result: dict[str, Any] = {"changed": bool(actions), "actions": actions, "stale": untouched}
+    if reason:
+        result["reason"] = reason
+    if module._diff and actions:
+        state = f"active: {unit.active}\nenabled: {unit.enabled}\n"
+        after = f"active: True\nenabled: {options['enabled']}\nactions: {', '.join(actions)}\n"
+        result["diff"] = {
+            "before_header": service.unit,
+            "after_header": service.unit,
+            "before": state,
+            "after": after + (f"reason: {reason}\n" if reason else ""),
+        }
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Copyright (c) 2026 imagine.platform contributors
+
+module imagine.platform/build/consul
+
+go 1.25.0
+
+require github.com/hashicorp/consul v1.21.5
+
+// Exclusions apply only to the main module, so Consul's own are repeated here.
+exclude (
+	github.com/hashicorp/go-msgpack v1.1.5
+	github.com/hashicorp/go-msgpack v1.1.6
+)
