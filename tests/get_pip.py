@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 imagine.platform contributors
-"""Stands in for get-pip.py, which ansible-test would download: the same pip, from Python itself and the package index."""
+"""Stands in for the get-pip.py that ansible-test would download: the same pip, from the package index."""
 
 from __future__ import annotations
 

@@ -222,7 +222,7 @@ class ActionModule(ActionBase):
             None,
         )
         folder = next((node.variables["inventory_dir"] for node in nodes if node.variables.get("inventory_dir")), ".")
-        path = Path(str(named or Path(str(folder)) / "secrets.yml")).expanduser()
+        path = Path(str(named or Path(str(folder)) / ".federation" / "secrets.yml")).expanduser()
         content, error = None, ""
         has_password = bool(self._loader._vault.secrets)
         try:

@@ -88,7 +88,7 @@ class NomadClient:
         client_key: str | None = None,
         namespace: str | None = None,
         region: str | None = None,
-        timeout: int = 30,
+        timeout: float = 30,
     ) -> None:
         self.address = address.rstrip("/")
         self.token = token
@@ -104,6 +104,8 @@ class NomadClient:
         self._session.headers["User-Agent"] = "imagine.platform"
 
     def _check_options(self, ca_cert: str | None, cert: str | None, key: str | None) -> None:
+        if self.timeout <= 0:
+            raise NomadError(f"nomad_timeout is {self.timeout}: give a number of seconds above 0.", "option")
         parts = urlsplit(self.address)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise NomadError(

@@ -10,7 +10,7 @@ import ssl
 from typing import Any
 
 import pytest
-from conftest import Federation, Node, ask
+from federation import Federation, Node, ask
 
 
 def nodes_of_nomad(federation: Federation) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ import ssl
 import stat
 
 import pytest
-from conftest import Federation, Node, ask
+from federation import Federation, Node, ask
 
 TLS_DIRECTORIES = {"consul": "/etc/consul.d/tls", "nomad": "/etc/nomad.d/tls", "traefik": "/etc/traefik/certificates"}
 

@@ -1,0 +1,179 @@
+# Copyright (c) 2026 imagine.platform contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A federation that runs, as its inventory describes it: what the checks in this directory look at."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+from dataclasses import dataclass, field
+from typing import Any
+
+import testinfra
+import yaml
+from testinfra.host import Host
+
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+INVENTORY = os.environ.get("FEDERATION_INVENTORY", os.path.join(REPOSITORY, "inventories", "local"))
+
+
+@dataclass
+class Answer:
+    """What a server answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Node:
+    """A node: its inventory variables, and a shell on it."""
+
+    name: str
+    variables: dict[str, Any]
+    host: Host = field(repr=False)
+
+    @property
+    def roles(self) -> list[str]:
+        return list(self.variables["node_roles"])
+
+    @property
+    def address(self) -> str:
+        return str(self.variables.get("node_address") or self.variables["ansible_host"])
+
+    @property
+    def site(self) -> str:
+        return str(self.variables["site_name"])
+
+    def run(self, command: str, **kwargs: Any) -> str:
+        """Run a command as root and return its output; fail the test where the command fails."""
+        with self.host.sudo():
+            result = self.host.run(command, **kwargs)
+        assert result.rc == 0, f"{self.name}: {command}: {result.stderr or result.stdout}"
+        return str(result.stdout)
+
+    def consul(self, path: str, token: str = "", method: str = "GET", body: str = "") -> Answer:
+        """Ask the node's own Consul; the token travels by standard input, as it may not stand in a command line."""
+        config = f'header = "X-Consul-Token: {token}"\n' if token else ""
+        if body:
+            config += f"data = {json.dumps(body)}\n"
+        command = (
+            f"curl -sS -K - -X {method} --cacert /etc/consul.d/tls/ca.pem -w '\\n%{{http_code}}' "
+            f"'https://127.0.0.1:8501{path}'"
+        )
+        text = self.run(f"{command} <<'CONFIG'\n{config}CONFIG")
+        content, _, status = text.rpartition("\n")
+        return Answer(int(status), {}, content.encode())
+
+
+class Federation:
+    """All nodes and secrets of a federation."""
+
+    def __init__(self) -> None:
+        self.inventory = listing()
+        hostvars = self.inventory["_meta"]["hostvars"]
+        self.nodes = {
+            name: Node(name, values, testinfra.get_host(f"ansible://{name}?ansible_inventory={INVENTORY}"))
+            for name, values in sorted(hostvars.items())
+            if "node_roles" in values
+        }
+        self.variables: dict[str, Any] = self.evaluate(
+            ["federation_secrets_file", "federation_ca_directory", "federation_vos"]
+        )
+        view = subprocess.run(
+            ["ansible-vault", "view", self.variables["federation_secrets_file"]],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=REPOSITORY,
+        )
+        self.secrets: dict[str, Any] = yaml.safe_load(view.stdout)
+
+    def evaluate(self, names: list[str]) -> dict[str, Any]:
+        """Return inventory variables with their templates evaluated."""
+        first = next(iter(self.nodes))
+        expression = "{{ dict(" + ", ".join(f"{name}={name} | default(none)" for name in names) + ") | to_json }}"
+        done = subprocess.run(
+            ["ansible", "-i", INVENTORY, first, "-m", "ansible.builtin.debug", "-a", f"msg={expression}", "-o"],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=REPOSITORY,
+            env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
+        )
+        message = json.loads(done.stdout.partition("=>")[2])["msg"]
+        values: dict[str, Any] = message if isinstance(message, dict) else json.loads(message)
+        return values
+
+    def having(self, role: str) -> list[Node]:
+        return [node for node in self.nodes.values() if role in node.roles]
+
+    @property
+    def sites(self) -> list[str]:
+        return sorted({node.site for node in self.nodes.values()})
+
+    def ca(self, name: str) -> str:
+        return os.path.join(self.variables["federation_ca_directory"], f"{name}.pem")
+
+    def leaves(self) -> dict[str, str]:
+        """Return every secret of the federation by its dotted name, certificates left out."""
+        found: dict[str, str] = {}
+
+        def walk(prefix: str, value: Any) -> None:
+            if isinstance(value, dict):
+                for key, below in value.items():
+                    walk(f"{prefix}.{key}" if prefix else str(key), below)
+            elif isinstance(value, str) and not prefix.endswith(".certificate"):
+                found[prefix] = value
+
+        walk("", self.secrets)
+        return found
+
+    def nomad(self, path: str, token: str = "", node: Node | None = None, method: str = "GET", body: Any = None) -> Answer:
+        """Ask Nomad's API at a server (or at C(node)) over verified TLS."""
+        node = node or self.having("server")[0]
+        headers = {"X-Nomad-Token": token} if token else {}
+        return ask(node.address, 4646, path, ca=self.ca("nomad"), method=method, headers=headers, body=body)
+
+
+def ask(
+    address: str,
+    port: int,
+    path: str,
+    name: str = "",
+    ca: str | None = None,
+    method: str = "GET",
+    headers: dict[str, str] | None = None,
+    body: Any = None,
+) -> Answer:
+    """Ask C(address), over TLS that is verified for C(name) (default: the address) where C(ca) is given."""
+    connection = http.client.HTTPConnection(address, port, timeout=30)
+    if ca:
+        raw = socket.create_connection((address, port), timeout=30)
+        context = ssl.create_default_context(cafile=ca)
+        connection.sock = context.wrap_socket(raw, server_hostname=name or address)
+    payload = json.dumps(body).encode() if body is not None and not isinstance(body, bytes) else body
+    connection.request(method, path, body=payload, headers={"Host": name or address, **(headers or {})})
+    response = connection.getresponse()
+    answer = Answer(response.status, {key.lower(): value for key, value in response.getheaders()}, response.read())
+    connection.close()
+    return answer
+
+
+@functools.cache
+def listing() -> dict[str, Any]:
+    """Return the inventory as ansible-inventory tells it."""
+    done = subprocess.run(
+        ["ansible-inventory", "-i", INVENTORY, "--list"], check=True, capture_output=True, text=True, cwd=REPOSITORY
+    )
+    inventory: dict[str, Any] = json.loads(done.stdout)
+    return inventory
