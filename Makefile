@@ -62,7 +62,8 @@ benchmark: setup ## Measure converge times against the floor
 	@.venv/bin/python benchmarks/run
 
 docs: setup-dev ## Make the reference pages of modules and roles in docs/reference
-	@.venv/bin/python docs/build-reference
+	@ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.collections .venv/bin/antsibull-docs collection --use-current --output-format simplified-rst \
+	  --squash-hierarchy --cleanup everything --dest-dir docs/reference imagine.platform
 
 requirements: setup ## Pin requirements/*.txt again after a change of *.in
 	@.venv/bin/python -m venv .venv/pip-tools

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from federation import Federation, Node, listing
+from federation import Federation, Node, node_names
 
 
 @pytest.fixture(scope="session")
@@ -16,8 +16,7 @@ def federation() -> Federation:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for a node once a node."""
     if "node_name" in metafunc.fixturenames:
-        hostvars = listing()["_meta"]["hostvars"]
-        metafunc.parametrize("node_name", sorted(name for name, values in hostvars.items() if "node_roles" in values))
+        metafunc.parametrize("node_name", node_names())
 
 
 @pytest.fixture

@@ -8,14 +8,15 @@ import functools
 import http.client
 import json
 import os
+import shlex
 import socket
 import ssl
 import subprocess
 from dataclasses import dataclass, field
 from typing import Any
 
-import testinfra
 import yaml
+from testinfra.backend.ssh import SshBackend
 from testinfra.host import Host
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -61,6 +62,17 @@ class Node:
         assert result.rc == 0, f"{self.name}: {command}: {result.stderr or result.stdout}"
         return str(result.stdout)
 
+    def feed(self, command: str, text: str) -> str:
+        """Run a command as root with C(text) as its standard input: what must not show in any command line."""
+        backend = self.host.backend
+        assert isinstance(backend, SshBackend)
+        pattern, arguments = backend._build_ssh_command(f"sudo /bin/sh -c {shlex.quote(command)}")
+        done = subprocess.run(
+            backend.quote(" ".join(pattern), *arguments), shell=True, input=text, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{self.name}: {command}: {done.stderr or done.stdout}"
+        return done.stdout
+
     def consul(self, path: str, token: str = "", method: str = "GET", body: str = "") -> Answer:
         """Ask the node's own Consul; the token travels by standard input, as it may not stand in a command line."""
         config = f'header = "X-Consul-Token: {token}"\n' if token else ""
@@ -70,25 +82,50 @@ class Node:
             f"curl -sS -K - -X {method} --cacert /etc/consul.d/tls/ca.pem -w '\\n%{{http_code}}' "
             f"'https://127.0.0.1:8501{path}'"
         )
-        text = self.run(f"{command} <<'CONFIG'\n{config}CONFIG")
+        text = self.feed(command, config)
         content, _, status = text.rpartition("\n")
         return Answer(int(status), {}, content.encode())
+
+
+# What a test needs to know of a node, with the templates of the inventory evaluated.
+NODE_VARIABLES = [
+    *["node_roles", "site_name", "site_domain", "site_vos", "ansible_host", "ansible_user"],
+    *["ansible_ssh_private_key_file", "ansible_ssh_common_args", "node_address"],
+    *["federation_secrets_file", "federation_ca_directory", "federation_vos"],
+]
+
+
+def evaluated() -> dict[str, dict[str, Any]]:
+    """Return the variables of each node; asks Ansible once, since only it evaluates the inventory's templates."""
+    expression = "{{ dict(" + ", ".join(f"{name}={name} | default(none)" for name in NODE_VARIABLES) + ") }}"
+    done = subprocess.run(
+        ["ansible", "-i", INVENTORY, "role_*", "-m", "ansible.builtin.debug", "-a", f"msg={expression}"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"},
+    )
+    hosts = json.loads(done.stdout[done.stdout.index("{") :])["plays"][0]["tasks"][0]["hosts"]
+    return {name: result["msg"] for name, result in sorted(hosts.items())}
+
+
+def connect(variables: dict[str, Any]) -> Host:
+    """Return a shell on a node."""
+    backend = SshBackend(
+        f"{variables['ansible_user']}@{variables['ansible_host']}",
+        ssh_identity_file=variables["ansible_ssh_private_key_file"],
+        ssh_extra_args=variables["ansible_ssh_common_args"].strip(),
+    )
+    return Host(backend)
 
 
 class Federation:
     """All nodes and secrets of a federation."""
 
     def __init__(self) -> None:
-        self.inventory = listing()
-        hostvars = self.inventory["_meta"]["hostvars"]
-        self.nodes = {
-            name: Node(name, values, testinfra.get_host(f"ansible://{name}?ansible_inventory={INVENTORY}"))
-            for name, values in sorted(hostvars.items())
-            if "node_roles" in values
-        }
-        self.variables: dict[str, Any] = self.evaluate(
-            ["federation_secrets_file", "federation_ca_directory", "federation_vos"]
-        )
+        self.nodes = {name: Node(name, values, connect(values)) for name, values in evaluated().items()}
+        self.variables = next(iter(self.nodes.values())).variables
         view = subprocess.run(
             ["ansible-vault", "view", self.variables["federation_secrets_file"]],
             check=True,
@@ -97,22 +134,6 @@ class Federation:
             cwd=REPOSITORY,
         )
         self.secrets: dict[str, Any] = yaml.safe_load(view.stdout)
-
-    def evaluate(self, names: list[str]) -> dict[str, Any]:
-        """Return inventory variables with their templates evaluated."""
-        first = next(iter(self.nodes))
-        expression = "{{ dict(" + ", ".join(f"{name}={name} | default(none)" for name in names) + ") | to_json }}"
-        done = subprocess.run(
-            ["ansible", "-i", INVENTORY, first, "-m", "ansible.builtin.debug", "-a", f"msg={expression}", "-o"],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd=REPOSITORY,
-            env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
-        )
-        message = json.loads(done.stdout.partition("=>")[2])["msg"]
-        values: dict[str, Any] = message if isinstance(message, dict) else json.loads(message)
-        return values
 
     def having(self, role: str) -> list[Node]:
         return [node for node in self.nodes.values() if role in node.roles]
@@ -170,10 +191,10 @@ def ask(
 
 
 @functools.cache
-def listing() -> dict[str, Any]:
-    """Return the inventory as ansible-inventory tells it."""
+def node_names() -> list[str]:
+    """Return the names of the nodes, for tests that run once a node."""
     done = subprocess.run(
         ["ansible-inventory", "-i", INVENTORY, "--list"], check=True, capture_output=True, text=True, cwd=REPOSITORY
     )
-    inventory: dict[str, Any] = json.loads(done.stdout)
-    return inventory
+    hostvars = json.loads(done.stdout)["_meta"]["hostvars"]
+    return sorted(name for name, values in hostvars.items() if "node_roles" in values)

@@ -23,7 +23,7 @@ def nodes_of_nomad(federation: Federation) -> dict[str, dict[str, Any]]:
 def test_region_and_leader(federation: Federation) -> None:
     assert federation.nomad("/v1/regions").json() == ["global"]
     assert re.fullmatch(r".+:4647", federation.nomad("/v1/status/leader").json())
-    token = federation.secrets["nomad"]["tokens"]["operator"]
+    token = federation.secrets["nomad"]["management_token"]
     peers = federation.nomad("/v1/operator/raft/configuration", token).json()["Servers"]
     assert len(peers) == len(federation.having("server"))
     assert all(peer["Voter"] for peer in peers)

@@ -25,13 +25,15 @@ def test_anonymous_consul_is_refused(node: Node) -> None:
     assert node.consul("/v1/agent/self").status == 403
     nodes = node.consul("/v1/catalog/nodes")
     assert nodes.status == 403 or nodes.json() == []
-    assert node.consul("/v1/kv/?keys", method="GET").status in (403, 404)
+    assert node.consul("/v1/kv/?keys").json() == []
+    assert node.consul("/v1/kv/secret").status == 403
     assert node.consul("/v1/catalog/register", method="PUT", body='{"Node":"x","Address":"127.0.0.1"}').status == 403
 
 
 def test_anonymous_nomad_is_refused(federation: Federation, node: Node) -> None:
-    for path in ("/v1/jobs", "/v1/nodes", "/v1/allocations", "/v1/acl/tokens", "/v1/vars", "/v1/agent/self"):
+    for path in ("/v1/jobs", "/v1/nodes", "/v1/allocations", "/v1/acl/tokens", "/v1/var/secret", "/v1/agent/self"):
         assert federation.nomad(path, node=node).status == 403, path
+    assert federation.nomad("/v1/vars", node=node).json() == []
 
 
 @pytest.mark.parametrize("port", [8500, 8501, 8502, 8503, 8600])
@@ -69,7 +71,7 @@ def test_rpc_demands_a_certificate(federation: Federation, node: Node, port: int
 def test_a_nodes_consul_token_registers_that_node_and_nothing_else(federation: Federation, node: Node) -> None:
     token = federation.secrets["sites"][node.site]["consul_tokens"][node.name]["agent"]
     other = {"Node": "intruder", "Address": "127.0.0.2", "Datacenter": node.site}
-    assert node.consul("/v1/agent/self", token).status == 200
+    assert [entry["Node"] for entry in node.consul("/v1/catalog/nodes", token).json()] == [node.name]
     assert node.consul("/v1/catalog/register", token, "PUT", json.dumps(other)).status == 403
     assert node.consul("/v1/kv/secret", token).status == 403
     assert node.consul("/v1/kv/secret", token, "PUT", "x").status == 403
@@ -100,9 +102,10 @@ def test_operator_and_platform_api_have_no_rights_over_acls(federation: Federati
     for name in ("operator", "platform-api"):
         assert federation.nomad("/v1/jobs?namespace=imagine", tokens[name]).status == 200
         assert federation.nomad("/v1/acl/tokens", tokens[name]).status == 403
-        assert federation.nomad("/v1/acl/policies", tokens[name], method="POST", body={}).status in (403, 404, 405)
+        policy = {"Name": "intruder", "Rules": 'namespace "*" { policy = "write" }'}
+        assert federation.nomad("/v1/acl/policy/intruder", tokens[name], method="POST", body=policy).status == 403
     assert federation.nomad("/v1/operator/raft/configuration", tokens["platform-api"]).status == 403
-    assert federation.nomad("/v1/jobs?namespace=default", tokens["platform-api"]).json() == []
+    assert federation.nomad("/v1/jobs?namespace=default", tokens["platform-api"]).status == 403
 
 
 def test_keys_are_private_and_belong_to_one_node(federation: Federation) -> None:
@@ -130,6 +133,10 @@ def test_secrets_file_is_encrypted_and_private(federation: Federation) -> None:
         assert file.readline().startswith("$ANSIBLE_VAULT;")
 
 
+# Files of patterns cannot come by standard input where something else does.
+KEEP = "umask 077; cat > /run/secrets.check; "
+
+
 def find_secrets(federation: Federation, node: Node, command: str) -> str:
     """Run a command on a node whose standard input is the list of all secrets, one a line."""
     lines: list[str] = []
@@ -137,13 +144,18 @@ def find_secrets(federation: Federation, node: Node, command: str) -> str:
         # Of a key that spans lines one line in the middle is enough to recognise it.
         body = [line for line in value.splitlines() if line and not line.startswith("-----")]
         lines.append(body[len(body) // 2])
-    return node.run(f"{command} <<'SECRETS'\n" + "\n".join(lines) + "\nSECRETS")
+    return node.feed(command, "\n".join(lines) + "\n")
+
+
+def test_the_search_for_secrets_finds_them_where_they_belong(federation: Federation, node: Node) -> None:
+    command = f"{KEEP}grep -rlF -f /run/secrets.check /etc/consul.d /etc/nomad.d | sort; rm -f /run/secrets.check"
+    found = find_secrets(federation, node, command).split()
+    assert {"/etc/consul.d/secrets.json", "/etc/nomad.d/secrets.json"} <= set(found)
 
 
 def test_no_secret_in_files_that_others_can_read(federation: Federation, node: Node) -> None:
     command = (
-        "cat > /run/secrets.check; chmod 600 /run/secrets.check; "
-        "find / -xdev \\( -path /proc -o -path /sys -o -path /var/lib/docker \\) -prune -o -type f -perm /o+r -size -4M "
+        f"{KEEP}find / -xdev \\( -path /proc -o -path /sys -o -path /var/lib/docker \\) -prune -o -type f -perm /o+r -size -4M "
         "-print0 | xargs -0 grep -lF -f /run/secrets.check; rm -f /run/secrets.check"
     )
     assert find_secrets(federation, node, command).split() == []
@@ -151,8 +163,7 @@ def test_no_secret_in_files_that_others_can_read(federation: Federation, node: N
 
 def test_no_secret_in_process_lists_journals_and_units(federation: Federation, node: Node) -> None:
     command = (
-        "cat > /run/secrets.check; chmod 600 /run/secrets.check; "
-        "{ cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'; journalctl --no-pager -o cat; "
+        f"{KEEP}{{ cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'; journalctl --no-pager -o cat; "
         "systemctl cat consul nomad; } | grep -cF -f /run/secrets.check; rm -f /run/secrets.check"
     )
     assert find_secrets(federation, node, command).strip() == "0"
