@@ -62,6 +62,7 @@ benchmark: setup ## Measure converge times against the floor
 	@.venv/bin/python benchmarks/run
 
 docs: setup-dev ## Make the reference pages of modules and roles in docs/reference
+	@mkdir -p docs/reference && chmod go-w docs/reference
 	@ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.collections .venv/bin/antsibull-docs collection --use-current --output-format simplified-rst \
 	  --squash-hierarchy --cleanup everything --dest-dir docs/reference imagine.platform
 

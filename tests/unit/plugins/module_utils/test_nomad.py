@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,13 @@ import pytest
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import NomadClient, NomadError, segment
 
 Answer = tuple[int, dict[str, str], bytes]
+
+
+class QuietServer(ThreadingHTTPServer):
+    """Clients that hang up are part of the tests."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        return
 
 
 class Server:
@@ -45,7 +52,7 @@ class Server:
             def log_message(self, format: str, *args: Any) -> None:
                 return
 
-        self.http = HTTPServer(("127.0.0.1", 0), Handler)
+        self.http = QuietServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.http.server_port}"
         threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
