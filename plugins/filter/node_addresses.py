@@ -1,4 +1,3 @@
-# -*- coding: utf-8 -*-
 # Copyright (c) 2026 imagine.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -58,7 +57,7 @@ def node_addresses(hosts: list[str], hostvars: Mapping[str, Any], public: bool =
     addresses = []
     for host in hosts:
         values = hostvars[host]
-        address = next((values[name] for name in wanted if name in values and values[name]), None)
+        address = next((values[name] for name in wanted if values.get(name)), None)
         if address is None:
             raise AnsibleFilterError(f"Host {host} has no address: set node_address or ansible_host in the inventory.")
         addresses.append(str(address))

@@ -13,7 +13,7 @@ description:
   - Bootstraps the ACL system with a secret that was made beforehand, and creates or updates any number of policies,
     roles, tokens, authentication methods and binding rules with a single remote call.
   - Objects that are not listed are left alone.
-  - Works where the C(consul_*) modules of P(community.general#collection) do not, which take one object a call, cannot
+  - Works where the C(consul_*) modules of the collection C(community.general) do not, which take one object a call, cannot
     tell whether a bootstrap was made with the given secret, and need C(no_log) on the whole task for a token's secret.
 author:
   - imagine.platform contributors (@imagine-platform)
@@ -267,7 +267,9 @@ class Consul:
                 raise ConsulError(f"{self.url} did not answer with JSON to {path}; is it Consul's API?") from error
             except OSError as error:
                 if time.monotonic() > self.deadline:
-                    raise ConsulError(f"Consul at {self.url} does not answer ({error}); is the agent running?") from error
+                    raise ConsulError(
+                        f"Consul at {self.url} does not answer ({error}); is the agent running?"
+                    ) from error
             # Waits for a leader: there is nothing on this side that could be waited for instead.
             time.sleep(0.2)
 
@@ -363,7 +365,9 @@ class Acl:
         accessor = item["accessor_id"]
         current = self.get(f"acl/token/{quote(accessor, safe='')}")
         if current and current.get("SecretID") not in (item["secret_id"], None, "<hidden>"):
-            message = f"Token {accessor} ({item['description']}) exists with another secret: delete it first, or rotate it."
+            message = (
+                f"Token {accessor} ({item['description']}) exists with another secret: delete it first, or rotate it."
+            )
             raise ConsulError(message)
         identities = [{"NodeName": name, "Datacenter": datacenter} for name in sorted(item["node_identities"])]
         wanted = {
@@ -379,8 +383,15 @@ class Acl:
         name = item["name"]
         path = f"acl/auth-method/{quote(name, safe='')}"
         current = self.get(path)
-        wanted = {key: item[option] for key, option in
-                  (("Name", "name"), ("Type", "type"), ("Description", "description"), ("Config", "config"))}
+        wanted = {
+            key: item[option]
+            for key, option in (
+                ("Name", "name"),
+                ("Type", "type"),
+                ("Description", "description"),
+                ("Config", "config"),
+            )
+        }
         self.ensure("auth method", name, current, wanted, "acl/auth-method", path)
 
     def binding_rules(self, items: list[Json]) -> None:
@@ -450,7 +461,9 @@ def run(module: AnsibleModule) -> Json:
             # Before the first run there is neither a certificate nor an agent.
             consul = None
         else:
-            raise ConsulError(f"ca_file {options['ca_file']} cannot be read on this node; install the certificate first.") from None
+            raise ConsulError(
+                f"ca_file {options['ca_file']} cannot be read on this node; install the certificate first."
+            ) from None
     empty = consul is None
     bootstrapped = True
     if consul is not None:

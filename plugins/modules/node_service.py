@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # Copyright (c) 2026 imagine.platform contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -174,7 +173,7 @@ def newest(paths: list[str], skip: list[str], since: float) -> list[str]:
         if os.path.isdir(path) and not os.path.islink(path):
             for name in sorted(os.listdir(path)):
                 look(os.path.join(path, name))
-        elif status.st_mtime > since or status.st_ctime > since and os.path.islink(path):
+        elif status.st_mtime > since or (status.st_ctime > since and os.path.islink(path)):
             found.append(path)
 
     for path in paths:

@@ -159,7 +159,9 @@ class Federation:
         walk("", self.secrets)
         return found
 
-    def nomad(self, path: str, token: str = "", node: Node | None = None, method: str = "GET", body: Any = None) -> Answer:
+    def nomad(
+        self, path: str, token: str = "", node: Node | None = None, method: str = "GET", body: Any = None
+    ) -> Answer:
         """Ask Nomad's API at a server (or at C(node)) over verified TLS."""
         node = node or self.having("server")[0]
         headers = {"X-Nomad-Token": token} if token else {}

@@ -176,7 +176,11 @@ def test_no_secret_in_the_log_of_the_deployment(federation: Federation) -> None:
     with open(path, encoding="utf-8", errors="replace") as file:
         log = file.read()
     assert "imagine.platform.config_tree" in log, "the log is not one of a deployment at -vvv"
-    leaked = [name for name, value in federation.leaves().items() if value.strip().splitlines()[-1 if "\n" not in value else 1] in log]
+    leaked = [
+        name
+        for name, value in federation.leaves().items()
+        if value.strip().splitlines()[-1 if "\n" not in value else 1] in log
+    ]
     assert leaked == []
 
 
