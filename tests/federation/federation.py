@@ -64,11 +64,21 @@ class Node:
 
     def feed(self, command: str, text: str) -> str:
         """Run a command as root with C(text) as its standard input: what must not show in any command line."""
-        backend = self.host.backend
-        assert isinstance(backend, SshBackend)
-        pattern, arguments = backend._build_ssh_command(f"sudo /bin/sh -c {shlex.quote(command)}")
+        variables = self.variables
         done = subprocess.run(
-            backend.quote(" ".join(pattern), *arguments), shell=True, input=text, capture_output=True, text=True
+            [
+                *[
+                    "ssh",
+                    *shlex.split(variables["ansible_ssh_common_args"]),
+                    "-i",
+                    variables["ansible_ssh_private_key_file"],
+                ],
+                f"{variables['ansible_user']}@{variables['ansible_host']}",
+                f"sudo /bin/sh -c {shlex.quote(command)}",
+            ],
+            input=text,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, f"{self.name}: {command}: {done.stderr or done.stdout}"
         return done.stdout

@@ -130,12 +130,14 @@ def test_www_is_redirected(federation: Federation) -> None:
 
 def ask_with(context: ssl.SSLContext, address: str, name: str) -> tuple[int, str]:
     """Ask for / and return status and Location."""
-    with socket.create_connection((address, 443), timeout=10) as raw:
-        with context.wrap_socket(raw, server_hostname=name) as wrapped:
-            wrapped.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
-            head = b""
-            while chunk := wrapped.recv(65536):
-                head += chunk
+    with (
+        socket.create_connection((address, 443), timeout=10) as raw,
+        context.wrap_socket(raw, server_hostname=name) as wrapped,
+    ):
+        wrapped.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+        head = b""
+        while chunk := wrapped.recv(65536):
+            head += chunk
     lines = head.split(b"\r\n\r\n")[0].decode().split("\r\n")
     location = next((line.split(": ", 1)[1] for line in lines if line.lower().startswith("location:")), "")
     return int(lines[0].split()[1]), location
@@ -146,6 +148,8 @@ def test_the_sites_certificate_covers_all_names_of_its_vos(federation: Federatio
     for node in federation.having("ingress"):
         for name in host_names(federation, node):
             for wanted in (name, f"api-x.{name}"):
-                with socket.create_connection((node.address, 443), timeout=10) as raw:
-                    with context.wrap_socket(raw, server_hostname=wanted) as wrapped:
-                        assert wrapped.version() in ("TLSv1.2", "TLSv1.3")
+                with (
+                    socket.create_connection((node.address, 443), timeout=10) as raw,
+                    context.wrap_socket(raw, server_hostname=wanted) as wrapped,
+                ):
+                    assert wrapped.version() in ("TLSv1.2", "TLSv1.3")

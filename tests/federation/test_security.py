@@ -61,11 +61,13 @@ def test_rpc_demands_a_certificate(federation: Federation, node: Node, port: int
     with socket.create_connection((node.address, port), timeout=10) as raw:
         # The first byte asks for TLS; see the protocols' own demultiplexers.
         raw.sendall(b"\x04" if port == 4647 else b"\x03")
-        with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
-            with context.wrap_socket(raw, server_hostname="localhost") as wrapped:
-                wrapped.sendall(b"\x00" * 16)
-                if wrapped.recv(1) == b"":
-                    raise EOFError
+        with (
+            pytest.raises((ssl.SSLError, ConnectionError, EOFError)),
+            context.wrap_socket(raw, server_hostname="localhost") as wrapped,
+        ):
+            wrapped.sendall(b"\x00" * 16)
+            if wrapped.recv(1) == b"":
+                raise EOFError
 
 
 def test_a_nodes_consul_token_registers_that_node_and_nothing_else(federation: Federation, node: Node) -> None:
@@ -155,16 +157,16 @@ def test_the_search_for_secrets_finds_them_where_they_belong(federation: Federat
 
 def test_no_secret_in_files_that_others_can_read(federation: Federation, node: Node) -> None:
     command = (
-        f"{KEEP}find / -xdev \\( -path /proc -o -path /sys -o -path /var/lib/docker \\) -prune -o -type f -perm /o+r -size -4M "
-        "-print0 | xargs -0 grep -lF -f /run/secrets.check; rm -f /run/secrets.check"
+        f"{KEEP}find / -xdev \\( -path /proc -o -path /sys -o -path /var/lib/docker \\) -prune -o "
+        "-type f -perm /o+r -size -4M -print0 | xargs -0 grep -lF -f /run/secrets.check; rm -f /run/secrets.check"
     )
     assert find_secrets(federation, node, command).split() == []
 
 
 def test_no_secret_in_process_lists_journals_and_units(federation: Federation, node: Node) -> None:
     command = (
-        f"{KEEP}{{ cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'; journalctl --no-pager -o cat; "
-        "systemctl cat consul nomad; } | grep -cF -f /run/secrets.check; rm -f /run/secrets.check"
+        f"{KEEP}{{ cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'; "
+        "journalctl --no-pager -o cat; systemctl cat consul nomad; } | grep -cF -f /run/secrets.check; rm -f /run/secrets.check"
     )
     assert find_secrets(federation, node, command).strip() == "0"
 
@@ -192,9 +194,11 @@ def test_services_run_as_their_own_users(node: Node) -> None:
 
 def test_certificates_are_verified_by_name(federation: Federation, node: Node) -> None:
     context = ssl.create_default_context(cafile=federation.ca("nomad"))
-    with socket.create_connection((node.address, 4646), timeout=10) as raw:
-        with context.wrap_socket(raw, server_hostname=node.address) as wrapped:
-            certificate = wrapped.getpeercert() or {}
+    with (
+        socket.create_connection((node.address, 4646), timeout=10) as raw,
+        context.wrap_socket(raw, server_hostname=node.address) as wrapped,
+    ):
+        certificate = wrapped.getpeercert() or {}
     names = {value for kind, value in certificate["subjectAltName"] if kind == "DNS"}
     assert "localhost" in names
     assert ("server.global.nomad" in names) == ("server" in node.roles)

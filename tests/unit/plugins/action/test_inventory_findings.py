@@ -85,7 +85,8 @@ def test_hosts_that_are_no_nodes(example: Path) -> None:
 
 
 def test_vault_password(example: Path) -> None:
-    secrets = example / "secrets.yml"
+    secrets = example / ".federation" / "secrets.yml"
+    secrets.parent.mkdir()
     secrets.write_text("a: 1\n")
     assert any("the file is not encrypted" in error for error in find(example)["errors"])
     secrets.unlink()

@@ -53,7 +53,7 @@ OTHER = new_authority("b", 10)
 @pytest.mark.parametrize(
     ("present", "wanted", "words"),
     [
-        ({}, {"a": {"type": "magic"}}, 'type "magic" of a in wanted is unknown; use one of ca, gossip32'),
+        ({}, {"a": {"type": "magic"}}, 'type "magic" of a in wanted is unknown; use one of ca, given, gossip32'),
         ({}, {"a": {"type": "uuid", "length": 3}}, 'a in wanted has the unknown option "length"'),
         ({}, {"a": "text"}, "a in wanted is neither"),
         ({}, {"a": {"b": 1}}, "a.b in wanted is neither"),
@@ -81,6 +81,15 @@ def test_mistakes(present: dict[str, Any], wanted: dict[str, Any], words: str) -
     with pytest.raises(generators.GeneratorError) as caught:
         generators.fill(present, wanted, "file")
     assert words in str(caught.value)
+
+
+def test_what_is_made_elsewhere_may_be_replaced() -> None:
+    wanted = {"a": {"type": "given", "value": "new"}}
+    assert generators.fill({}, wanted, "file") == ({"a": "new"}, ["a"])
+    assert generators.fill({"a": "old"}, wanted, "file") == ({"a": "new"}, ["a"])
+    assert generators.fill({"a": "new"}, wanted, "file") == ({"a": "new"}, [])
+    with pytest.raises(generators.GeneratorError, match="of the type given and has no value"):
+        generators.fill({}, {"a": {"type": "given"}}, "file")
 
 
 def test_without_cryptography(monkeypatch: pytest.MonkeyPatch) -> None:
