@@ -63,7 +63,7 @@ benchmark: setup ## Measure converge times against the floor
 
 docs: setup-dev ## Make the reference pages of modules and roles in docs/reference
 	@mkdir -p docs/reference && chmod go-w docs/reference
-	@ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.collections .venv/bin/antsibull-docs collection --use-current --output-format simplified-rst \
+	@PATH=$(CURDIR)/.venv/bin:$$PATH ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.collections .venv/bin/antsibull-docs collection --use-current --output-format simplified-rst \
 	  --squash-hierarchy --cleanup everything --dest-dir docs/reference imagine.platform
 
 requirements: setup ## Pin requirements/*.txt again after a change of *.in

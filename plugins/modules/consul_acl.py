@@ -13,7 +13,7 @@ description:
   - Bootstraps the ACL system with a secret that was made beforehand, and creates or updates any number of policies,
     roles, tokens, authentication methods and binding rules with a single remote call.
   - Objects that are not listed are left alone.
-  - Works where the C(consul_*) modules of the collection C(community.general) do not, which take one object a call, cannot
+  - Works where the C(consul_*) modules of C(community.general) do not, which take one object a call, cannot
     tell whether a bootstrap was made with the given secret, and need C(no_log) on the whole task for a token's secret.
 author:
   - imagine.platform contributors (@imagine-platform)
@@ -215,12 +215,12 @@ import json
 import ssl
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
 
 Json = dict[str, Any]
 
@@ -239,20 +239,29 @@ class Consul:
 
     def __init__(self, url: str, ca_file: str, token: str, timeout: int) -> None:
         self.url = url.rstrip("/")
-        self.context = ssl.create_default_context(cafile=ca_file)
+        # A file that cannot be read is told here rather than at the first request.
+        ssl.create_default_context(cafile=ca_file)
+        self.ca_file = ca_file
         self.token = token
         self.deadline = time.monotonic() + timeout
 
     def ask(self, method: str, path: str, body: Json | None = None, missing: bool = False) -> Any:
         """Return the decoded answer, or None for an object that does not exist where C(missing) allows it."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}/v1/{path}", data=data, method=method)
-        request.add_header("X-Consul-Token", self.token)
+        headers = {"X-Consul-Token": self.token}
         while True:
             try:
-                with urllib.request.urlopen(request, timeout=15, context=self.context) as answer:
-                    content = answer.read()
-                    return json.loads(content) if content.strip() else None
+                answer = open_url(
+                    f"{self.url}/v1/{path}",
+                    data=data,
+                    headers=headers,
+                    method=method,
+                    timeout=15,
+                    use_proxy=False,
+                    ca_path=self.ca_file,
+                )
+                content = answer.read()
+                return json.loads(content) if content.strip() else None
             except urllib.error.HTTPError as error:
                 words = error.read(2000).decode("utf-8", "replace").strip()
                 if missing and (error.code == 404 or (error.code == 403 and "ACL not found" in words)):
@@ -285,7 +294,7 @@ def bootstrap(consul: Consul, check_mode: bool) -> bool:
     except ConsulError as error:
         if error.status == 403 and "no longer allowed" in error.words:
             message = (
-                "The ACLs of this site's Consul were bootstrapped with another secret than the one in the secrets file: "
+                "This site's Consul was bootstrapped with another secret than the one in the secrets file: "
                 "restore the file that belongs to this federation, or reset the bootstrap as Consul's documentation "
                 f"describes (Consul said: {error.words})."
             )

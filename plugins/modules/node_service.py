@@ -51,7 +51,8 @@ options:
     default: []
   changed_paths:
     description:
-      - Paths that tasks before this one changed or removed, as RV(imagine.platform.config_tree#module:changed_paths) tells.
+      - Paths that tasks before this one changed or removed, as
+        RV(imagine.platform.config_tree#module:changed_paths) tells.
       - Needed for check mode, where the files on disk are still the old ones, and for files that were removed.
     type: list
     elements: path
@@ -135,13 +136,12 @@ stale:
 
 import os
 import re
-import ssl
 import time
 import urllib.error
-import urllib.request
 from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
 
 STAMPS = "/run/imagine.platform"
 
@@ -248,16 +248,15 @@ class Service:
 
     def wait_ready(self, ready: dict[str, Any]) -> None:
         """Wait until the service answers as it should; fail with the last answer."""
-        context = ssl.create_default_context(cafile=ready["ca_file"]) if ready["ca_file"] else None
         deadline = time.monotonic() + ready["timeout"]
         last = "no answer"
         while True:
             try:
-                with urllib.request.urlopen(ready["url"], timeout=5, context=context) as answer:
-                    body = answer.read(65536).decode("utf-8", "replace")
-                    if re.search(ready["expect"], body):
-                        return
-                    last = f"it answered {body.strip()[:200]!r}"
+                answer = open_url(ready["url"], timeout=5, use_proxy=False, ca_path=ready["ca_file"])
+                body = answer.read(65536).decode("utf-8", "replace")
+                if re.search(ready["expect"], body):
+                    return
+                last = f"it answered {body.strip()[:200]!r}"
             except urllib.error.HTTPError as error:
                 last = f"HTTP {error.code} {error.read(200).decode('utf-8', 'replace').strip()}"
             except OSError as error:

@@ -42,5 +42,9 @@ def test_a_changed_variable_is_all_that_would_change() -> None:
     output = check("--limit", "ifca-compute,localhost", "--extra-vars", "nomad_log_level=DEBUG")
     added = [line for line in output.splitlines() if re.match(r"\+(?!\+\+)", line)]
     removed = [line for line in output.splitlines() if re.match(r"-(?!--)", line)]
-    assert [line.strip("+ ,") for line in added] == ['"log_level": "DEBUG"']
+    assert [line.strip("+ ,") for line in added] == [
+        '"log_level": "DEBUG"',
+        "actions: restarted",
+        "reason: /etc/nomad.d/nomad.json changed since the process started",
+    ]
     assert [line.strip("- ,") for line in removed] == ['"log_level": "INFO"']
