@@ -121,14 +121,18 @@ def describe(job: Mapping[str, Any], allocation: Mapping[str, Any] | None, nodes
     }
 
 
-def wait_for_evaluation(client: NomadClient, evaluation: str, seconds: float) -> None:
+def wait_for_evaluation(client: NomadClient, namespace: str, evaluation: str, seconds: float) -> None:
     """Wait until the scheduler has decided; C(seconds) are only a bound."""
     deadline = time.monotonic() + seconds
     index = 1
     while True:
         left = max(deadline - time.monotonic(), 0.0)
         current, index = client.wait(
-            f"evaluation/{segment(evaluation)}", "waiting for the scheduler", index, min(left, WAIT_SECONDS)
+            f"evaluation/{segment(evaluation)}",
+            "waiting for the scheduler",
+            index,
+            min(left, WAIT_SECONDS),
+            params={"namespace": namespace},
         )
         if current["Status"] != "pending" or left <= 0:
             return

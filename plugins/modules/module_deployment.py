@@ -414,7 +414,9 @@ class Deployment:
         if self.options["wait"] and not self.module.check_mode:
             try:
                 if evaluation:
-                    deployments.wait_for_evaluation(self.client, evaluation, self.options["wait_timeout"])
+                    deployments.wait_for_evaluation(
+                        self.client, self.options["namespace"], evaluation, self.options["wait_timeout"]
+                    )
                 self.await_health()
             except NomadError as error:
                 error.result = self.result(operation, before, after)

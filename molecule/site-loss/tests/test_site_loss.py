@@ -34,11 +34,16 @@ def name_at(site: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def modules(federation: Federation) -> None:
-    """A module at each site."""
+def modules(federation: Federation) -> Iterator[None]:
+    """A module at each site; their cores are free again for the checks that follow."""
     subprocess.run([CHECKOUT / "testbed" / "module" / "build"], check=True, stdout=subprocess.DEVNULL)
     for site in federation.sites:
         play("testbed/demo.yml", "-e", json.dumps({"demo_name": name_at(site), "demo_site": site}))
+    yield
+    token = federation.secrets["nomad"]["tokens"]["operator"]
+    for job in federation.nomad("/v1/jobs?namespace=*", token).json():
+        path = f"/v1/job/{job['ID']}?purge=true&namespace={job['Namespace']}"
+        assert federation.nomad(path, token, method="DELETE").status == 200
 
 
 @dataclass
