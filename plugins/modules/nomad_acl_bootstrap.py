@@ -46,11 +46,11 @@ EXAMPLES = r"""
   imagine.platform.nomad_acl_bootstrap:
     nomad_address: https://10.10.0.11:4646
     nomad_ca_cert: ca/nomad.pem
-    secret: "{{ federation_secrets.nomad.bootstrap_token }}"
+    secret: "{{ federation_secrets.nomad.management_token }}"
 
 - name: Give servers that have just started two minutes to elect a leader
   imagine.platform.nomad_acl_bootstrap:
-    secret: "{{ federation_secrets.nomad.bootstrap_token }}"
+    secret: "{{ federation_secrets.nomad.management_token }}"
     timeout: 120
 """
 
