@@ -573,7 +573,13 @@ def test_dynamic_metadata_wins_and_survives(api: PlatformApi, module: Place) -> 
     path = f"/v1/client/metadata?node_id={identifier}"
 
     def write(**values: str | None) -> None:
-        assert api.federation.nomad(path, api.token, method="POST", body={"Meta": values}).status == 200
+        # Servers have no way to an agent that has just restarted: they answer "No path to node" for a moment.
+        body = {"Meta": values}
+        until(
+            "the node takes metadata",
+            30,
+            lambda: api.federation.nomad(path, api.token, method="POST", body=body).status == 200,
+        )
 
     def read() -> dict[str, Any]:
         """The agent's own view."""
