@@ -93,7 +93,7 @@ def consul(node: Node, nodes: list[Node]) -> Json:
         "bind_addr": node.address,
         "advertise_addr": node.address,
         "client_addr": "127.0.0.1",
-        "ports": {"http": -1, "https": 8501, "grpc": -1, "grpc_tls": 8503},
+        "ports": {"http": -1, "https": 8501, "grpc": -1, "grpc_tls": 8503, "serf_wan": -1},
         "retry_join": servers,
         "retry_interval": "2s",
         "leave_on_terminate": False,

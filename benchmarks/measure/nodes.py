@@ -88,6 +88,10 @@ def write_inventory(directory: Path, nodes: list[Node]) -> None:
     shutil.copytree(LOCAL / "group_vars", directory / "group_vars", dirs_exist_ok=True)
     for name in ("registry.yml", "zz_groups.yml"):
         shutil.copyfile(LOCAL / name, directory / name)
+    # A link, since the program looks for its modules beside its own place.
+    environment = directory / "environment"
+    environment.unlink(missing_ok=True)
+    environment.symlink_to(LOCAL / environment.name)
     content: dict[str, object] = {}
     for number, (site, title, country, latitude, longitude) in enumerate(SITES, start=1):
         hosts = {

@@ -87,6 +87,12 @@ class Bench:
                 f"There is a local federation {self.settings.federation!r} that was not made by the benchmark: take it "
                 "away with make clean, or give the benchmark another name with --federation."
             )
+        self.mark()
+
+    def mark(self) -> None:
+        """Say whose federation it is, before anything of it is made."""
+        self.settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.settings.state_dir / MARKER).touch()
 
     def playbook(self, name: str, log: str) -> None:
         """A playbook that is not measured."""
@@ -116,8 +122,7 @@ class Bench:
 
     def create(self, nodes: list[Node]) -> None:
         """Make the nodes that are missing."""
-        self.settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.settings.state_dir / MARKER).touch()
+        self.mark()
         shutil.rmtree(self.inventory, ignore_errors=True)
         write_inventory(self.inventory, nodes)
         self.playbook("testbed/create.yml", "nodes")
