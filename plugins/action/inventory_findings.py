@@ -257,6 +257,8 @@ _EVALUATED = (
     "ansible_host",
     "docker_registry_certificates",
     "inventory_dir",
+    "traefik_acme_dns_provider",
+    "traefik_acme_email",
     "traefik_certificate_source",
     "traefik_certificates",
 )

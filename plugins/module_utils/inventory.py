@@ -620,6 +620,8 @@ def check_certificates(
             found.append(node.finding(message, "traefik_certificate_source"))
             continue
         found += _mapping_keys(node, "traefik_certificates", _CERTIFICATE_KEYS, _CERTIFICATE_KEYS)
+        if source == "acme":
+            found += _check_acme(node, wanted)
         if source in ("acme", "ca"):
             continue
         covered: list[str] = []
@@ -641,6 +643,31 @@ def check_certificates(
             files = ", ".join(str(e.get("certificate_file")) for e in entries if isinstance(e, Mapping)) or "[]"
             origin = node.origins.get("traefik_certificates", "")
             found.append(Finding(message, node.name, origin, "traefik_certificates", show(files)))
+    return found
+
+
+def _check_acme(node: Node, wanted: Sequence[str]) -> list[Finding]:
+    """An ACME authority wants an address, and gives wildcards over DNS only."""
+    found = []
+    email, provider = node.get("traefik_acme_email"), node.get("traefik_acme_dns_provider")
+    if "traefik_acme_email" not in node.errors:
+        if email is None:
+            message = "no e-mail address is given for the ACME account; set traefik_acme_email in the file of the site"
+            found.append(node.finding(message, "traefik_acme_email"))
+        elif not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", str(email)):
+            found.append(
+                node.finding("is no e-mail address; write one such as operator@example.org", "traefik_acme_email")
+            )
+    wildcards = [name for name in wanted if name.startswith("*.")]
+    if provider is None and wildcards and "traefik_acme_dns_provider" not in node.errors:
+        message = (
+            f"users' names need certificates for {_listing(wildcards)}, and ACME gives wildcards over DNS only; name a "
+            "DNS provider, with its traefik_acme_dns_credentials, or set traefik_certificate_source to files or ca"
+        )
+        found.append(node.finding(message, "traefik_acme_dns_provider"))
+    elif provider is not None and not re.fullmatch(r"[a-z0-9-]+", str(provider)):
+        message = "is no name of a DNS provider; write one of those that Traefik's documentation lists, such as rfc2136"
+        found.append(node.finding(message, "traefik_acme_dns_provider"))
     return found
 
 

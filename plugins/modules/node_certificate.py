@@ -27,7 +27,7 @@ attributes:
     support: full
     details:
       - A key that would be made has no request yet, so RV(pending) has a null C(csr) for it.
-      - Where the node lacks C(cryptography), which a task before this one would have installed, every certificate counts
+      - Where the node lacks C(cryptography), which a task before this one would have installed, each certificate counts
         as due.
   diff_mode:
     support: full

@@ -48,7 +48,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy = tmp_path / "example"
     shutil.copytree(EXAMPLE, copy)
     site = copy / "ifca.yml"
-    site.write_text(site.read_text().replace("traefik_certificate_source: files", "traefik_certificate_source: acme"))
+    site.write_text(site.read_text().replace("traefik_certificate_source: files", "traefik_certificate_source: ca"))
     return copy
 
 

@@ -415,6 +415,50 @@ def test_unknown_source_and_keys_of_certificates() -> None:
     assert any('did you mean "certificate_file"?' in text for text in found)
 
 
+def with_acme(**variables: Any) -> list[str]:
+    nodes = federation(ifca_server={"traefik_certificate_source": "acme", **variables})
+    known = {f"traefik_{name}" for name in ("certificate_source", "acme_email", "acme_dns_provider")}
+    return texts(nodes, known=known)
+
+
+ACME = {"traefik_acme_email": "o@example.org", "traefik_acme_dns_provider": "rfc2136"}
+
+
+def test_acme_with_all_that_it_needs() -> None:
+    assert with_acme(**ACME) == []
+
+
+@pytest.mark.parametrize("email", [None, ""])
+def test_acme_without_an_address(email: str | None) -> None:
+    (text,) = with_acme(**{**ACME, "traefik_acme_email": email})
+    assert text.startswith("ifca-server: traefik_acme_email")
+    assert "no e-mail address is given for the ACME account; set traefik_acme_email" in text
+
+
+def test_acme_with_an_address_that_is_none() -> None:
+    (text,) = with_acme(**{**ACME, "traefik_acme_email": "operator"})
+    assert "is no e-mail address" in text
+
+
+def test_acme_without_dns_cannot_give_wildcards() -> None:
+    (text,) = with_acme(**{**ACME, "traefik_acme_dns_provider": ""})
+    assert text.startswith("ifca-server: traefik_acme_dns_provider")
+    assert f"users' names need certificates for *.ifca-{BASE}" in text
+    assert "or set traefik_certificate_source to files or ca" in text
+
+
+def test_acme_without_dns_at_a_site_without_users_names() -> None:
+    nodes = federation(ifca={"site_vos": [], **ACME, "traefik_certificate_source": "acme"})
+    nodes[0].variables["traefik_acme_dns_provider"] = ""  # type: ignore[index]
+    found = checks.check_certificates(nodes, lambda _path, _node: None)
+    assert found == []
+
+
+def test_acme_with_a_provider_that_is_none() -> None:
+    (text,) = with_acme(**{**ACME, "traefik_acme_dns_provider": "RFC 2136"})
+    assert "is no name of a DNS provider" in text
+
+
 @pytest.mark.parametrize(
     ("pattern", "name", "expected"),
     [
