@@ -141,3 +141,45 @@ def test_machines_are_judged(example: Path) -> None:
         "ifca-gpu-2",
     ]
     assert find(example, inventory=False, facts={}, more=result["findings"])["errors"] == result["errors"]
+
+
+def test_lost_secrets(example: Path) -> None:
+    facts = {
+        "ifca-server-1": {
+            "ansible_facts": {"imagine_node": {"paths": {"/etc/nomad.d/secrets.json": True}, "os_id": "debian"}}
+        }
+    }
+
+    def lost(**options: Any) -> list[str]:
+        errors = find(example, inventory=False, facts=facts, started=1.0, **options)["errors"]
+        return [error for error in errors if "federation_secrets_file" in error]
+
+    (error,) = lost()
+    assert error.startswith("example/.federation/secrets.yml: federation_secrets_file = ")
+    assert "but ifca-server-1 has /etc/nomad.d/secrets.json" in error
+    secrets = example / ".federation" / "secrets.yml"
+    secrets.parent.mkdir()
+    secrets.write_text("$ANSIBLE_VAULT;1.1;AES256\n")
+    assert lost() == []
+    secrets.unlink()
+    data = example / "group_vars" / "all" / "federation.yml"
+    data.write_text(data.read_text() + "federation_start_anew: true\n")
+    assert lost() == []
+
+
+def test_round_trips_are_judged(example: Path) -> None:
+    before = find(example)
+    assert before["peers"]["ifca-server-1"] == ["198.51.100.10:4647", "192.0.2.11:4647"]
+    measured = {"round_trip_ms": {"198.51.100.10:4647": 260.0}}
+    facts = {"ifca-server-1": {"ansible_facts": {"imagine_node": measured}}}
+
+    def warnings() -> list[str]:
+        found = find(example, inventory=False, facts=facts, started=1.0)["warnings_found"]
+        return [text for text in found if "raft" in text]
+
+    (text,) = warnings()
+    assert text.startswith("federation: nomad_raft_multiplier = 2: ")
+    assert "set it to 6" in text
+    data = example / "group_vars" / "all" / "federation.yml"
+    data.write_text(data.read_text() + "nomad_raft_multiplier: 6\n")
+    assert warnings() == []
