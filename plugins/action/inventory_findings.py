@@ -278,6 +278,7 @@ _EVALUATED = (
     "docker_registry_certificates",
     "federation_start_anew",
     "inventory_dir",
+    "nomad_node_tags",
     "nomad_raft_multiplier",
     "traefik_acme_dns_provider",
     "traefik_acme_email",

@@ -881,6 +881,31 @@ def check_machine(node: Node, result: Mapping[str, Any], limits: Limits) -> list
     device = node.get("node_storage_device")
     if device and (facts.get("paths") or {}).get(str(device)) is False:
         found.append(node.finding("the machine has no such device; give one that lsblk shows", "node_storage_device"))
+    if set(node.roles) & set(WORKLOAD_ROLES):
+        found += _check_gpus(node, facts)
+    return found
+
+
+def _check_gpus(node: Node, facts: Mapping[str, Any]) -> list[Finding]:
+    """GPUs that jobs cannot use, or would not look for; the node serves other jobs all the same."""
+    gpus = facts.get("gpus")
+    if not isinstance(gpus, list):
+        return []
+    tagged = node.get("nomad_node_tags", "cpu") == "gpu"
+    if not gpus:
+        message = "the machine has no NVIDIA GPU; remove this, or see on the node what lspci shows"
+        return [node.finding(message, "nomad_node_tags", severity="warning")] if tagged else []
+    found = []
+    shown = ", ".join(map(str, gpus))
+    if not facts.get("nvidia_runtime"):
+        message = (
+            "jobs cannot use them, because nvidia-container-runtime is not installed; install NVIDIA's driver and "
+            "container toolkit on the node, and run again"
+        )
+        found.append(Finding(message, node.name, variable="GPUs", value=show(shown), severity="warning"))
+    if not tagged:
+        message = "jobs that want GPUs prefer other nodes; set nomad_node_tags to gpu for this one"
+        found.append(Finding(message, node.name, variable="GPUs", value=show(shown), severity="warning"))
     return found
 
 

@@ -154,6 +154,10 @@ ansible_facts:
           type: list
           elements: str
           sample: ["0000:00:05.0 10de:1eb8"]
+        nvidia_runtime:
+          description: Path of the NVIDIA container toolkit's runtime, V(null) where it is not installed.
+          type: str
+          sample: /usr/bin/nvidia-container-runtime
         binaries:
           description: Versions of the collection's products, V(null) where one is not installed.
           type: dict
@@ -437,6 +441,7 @@ def collect(module: AnsibleModule) -> dict[str, Any]:
         addresses=addresses_4(read("/proc/net/fib_trie")) + addresses_6(read("/proc/net/if_inet6")),
         users=users(read("/etc/passwd")),
         gpus=gpus(),
+        nvidia_runtime=module.get_bin_path("nvidia-container-runtime"),
         binaries={name: binary_version(link) for name, link in BINARIES.items()},
         mounts=mounts(read("/proc/self/mountinfo"), parameters["mounts"]),
         paths={path: os.path.exists(path) for path in parameters["paths"]},

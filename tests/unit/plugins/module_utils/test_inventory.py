@@ -666,6 +666,34 @@ def test_lost_secrets_of_many_nodes() -> None:
     assert "n3" not in text
 
 
+T4 = "0000:00:05.0 10de:1eb8"
+TOOLKIT = "/usr/bin/nvidia-container-runtime"
+
+
+@pytest.mark.parametrize(
+    ("tags", "gpus", "runtime", "words"),
+    [
+        (None, [], None, []),
+        ("cpu", [], None, []),
+        ("gpu", [T4], TOOLKIT, []),
+        ("gpu", [], None, ["nomad_node_tags = gpu: the machine has no NVIDIA GPU"]),
+        ("gpu", [T4], None, [f"GPUs = {T4}: jobs cannot use them, because nvidia-container-runtime is not installed"]),
+        (None, [T4, T4], TOOLKIT, [f"GPUs = {T4}, {T4}: jobs that want GPUs prefer other nodes"]),
+        (None, [T4], None, ["jobs cannot use them", "set nomad_node_tags to gpu"]),
+    ],
+)
+def test_gpus(tags: str | None, gpus: list[str], runtime: str | None, words: list[str]) -> None:
+    facts = {**GOOD, "gpus": gpus, "nvidia_runtime": runtime}
+    for role in ("compute", "batch", "tryme", "ingress"):
+        subject = node("n", "ifca", [role], "10.0.1.21", nomad_node_tags=tags)
+        found = checks.check_machine(subject, {"ansible_facts": {"imagine_node": facts}}, checks.Limits())
+        # Nothing runs on an ingress that could use them.
+        expected = [] if role == "ingress" else words
+        assert len(found) == len(expected)
+        assert all(finding.severity == "warning" for finding in found)
+        assert all(part in finding.text for part, finding in zip(expected, found, strict=True))
+
+
 def test_unreachable_host() -> None:
     message = (
         'Task failed: Data could not be sent to remote host "10.0.1.21". '
