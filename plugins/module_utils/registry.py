@@ -479,7 +479,7 @@ class RegistryClient:
     def cancel_upload(self, location: str, repository: str) -> None:
         """Let the registry forget an upload that will not be finished; it would do so itself after days."""
         try:
-            self.request("DELETE", location, "cancelling an upload", repository, retries=0)
+            self.request("DELETE", location, "cancelling an upload", repository, retries=0, delete=True)
         except RegistryError:
             return
 

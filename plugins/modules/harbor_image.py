@@ -18,8 +18,10 @@ description:
     is the digest of the configuration and follows from all layers; it does not depend on how they are compressed.
   - Only blobs that the registry lacks are sent, several at a time. Those of another repository of the same registry
     are mounted rather than sent, see O(mount_from).
-  - A connection that breaks is resumed where the registry says that it stopped. When a push fails for good, the
-    unfinished uploads are cancelled and the tag still names what it named before.
+  - When a connection breaks, the upload goes on where the registry says that it stopped. A registry that kept nothing
+    of the interrupted request, which is how the versions 2 of the registry behave that Harbor is built on, gets that
+    layer again. When a push fails for good, unfinished uploads are cancelled and the tag still names what it named
+    before.
   - After a push the manifest is read back and compared, and each blob is looked for.
 extends_documentation_fragment:
   - imagine.platform.attributes
@@ -387,7 +389,7 @@ class Images(ObjectType):
     def pusher(self, host: str) -> Pusher:
         """What brings images into one registry; images of one run share what is learnt."""
         if host not in self.pushers:
-            client = RegistryClient(host, self.access, connections=self.params["parallel"])
+            client = RegistryClient(host, self.access, connections=self.params["parallel"] + 1)
             options = PushOptions(
                 self.params["parallel"],
                 self.params["chunk_size"] * 1024 * 1024,

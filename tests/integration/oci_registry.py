@@ -270,13 +270,15 @@ class Fault:
     delay: float = 0.0
     times: int = 1
     skip: int = 0
+    #: only requests with a body of this size at least
+    least: int = 0
     seen: int = 0
     #: called with the handler before anything else, for what happens at the same time
     action: Callable[[], None] | None = None
 
-    def hits(self, method: str, path: str) -> bool:
+    def hits(self, method: str, path: str, length: int) -> bool:
         """Whether this request is one of those; counts."""
-        if method not in self.method.split("|") or not re.search(self.path, path):
+        if method not in self.method.split("|") or not re.search(self.path, path) or length < self.least:
             return False
         self.seen += 1
         return self.skip < self.seen <= self.skip + self.times
@@ -290,6 +292,7 @@ class FaultProxy:
         self.faults: list[Fault] = []
         #: method and path of each request, and the bytes of its body that were taken
         self.requests: list[list[Any]] = []
+        #: uploads that were under way together
         self.most_at_once = 0
         self._at_once = 0
         self._lock = threading.Lock()
@@ -325,19 +328,19 @@ class FaultProxy:
         """One request."""
         method, path = handler.command, handler.path
         record = [method, path, 0]
+        length = int(handler.headers.get("Content-Length") or 0)
         with self._lock:
             self.requests.append(record)
-            fault = next((fault for fault in self.faults if fault.hits(method, path)), None)
-            self._at_once += 1
+            fault = next((fault for fault in self.faults if fault.hits(method, path, length)), None)
+            self._at_once += method == "PATCH"
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            self._handle(handler, record, fault)
+            self._handle(handler, record, fault, length)
         finally:
             with self._lock:
-                self._at_once -= 1
+                self._at_once -= method == "PATCH"
 
-    def _handle(self, handler: BaseHTTPRequestHandler, record: list[Any], fault: Fault | None) -> None:
-        length = int(handler.headers.get("Content-Length") or 0)
+    def _handle(self, handler: BaseHTTPRequestHandler, record: list[Any], fault: Fault | None, length: int) -> None:
         if fault is not None:
             if fault.action is not None:
                 fault.action()
@@ -348,6 +351,9 @@ class FaultProxy:
                     length -= len(block)
                 self._answer(handler, fault.status, fault.headers, fault.body)
                 return
+        self._forward(handler, record, fault, length)
+
+    def _forward(self, handler: BaseHTTPRequestHandler, record: list[Any], fault: Fault | None, length: int) -> None:
         host, _, port = self.registry.host.partition(":")
         context = ssl.create_default_context(cafile=self.registry.ca)
         upstream = http.client.HTTPSConnection(host, int(port), timeout=60, context=context)
@@ -404,3 +410,64 @@ class FaultProxy:
         """Stop."""
         self.server.shutdown()
         self.server.server_close()
+
+
+class ResumingProxy(FaultProxy):
+    """Keeps what arrived of an interrupted request, as the specification wants it and docker-registry 2 does not do.
+
+    A finished upload goes on to the registry in one piece.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self.sessions: dict[str, bytearray] = {}
+
+    def _forward(self, handler: BaseHTTPRequestHandler, record: list[Any], fault: Fault | None, length: int) -> None:
+        parts = urlsplit(handler.path)
+        begin, marker, session = parts.path.rpartition("/blobs/uploads/")
+        if not marker or handler.command == "HEAD":
+            super()._forward(handler, record, fault, length)
+        elif handler.command == "POST":
+            session = uuid.uuid4().hex
+            self.sessions[session] = bytearray()
+            self._answer(handler, 202, {"Location": f"{parts.path}{session}"}, b"")
+        elif session not in self.sessions:
+            self._answer(handler, 404, {}, b'{"errors": [{"code": "BLOB_UPLOAD_UNKNOWN"}]}')
+        elif handler.command == "DELETE":
+            del self.sessions[session]
+            self._answer(handler, 204, {}, b"")
+        elif handler.command == "PUT":
+            content = self.sessions.pop(session)
+            status = self._store(f"{begin}{marker}", parse_qs(parts.query)["digest"][0], bytes(content), handler)
+            self._answer(handler, status, {}, b"")
+        else:
+            content = self.sessions[session]
+            if handler.command == "PATCH":
+                start, _, end = handler.headers["Content-Range"].partition("-")
+                if int(start) != len(content) or int(end) - int(start) + 1 != length:
+                    self._answer(handler, 416, {}, b"")
+                    return
+                if fault is not None and fault.cut_after == 0:
+                    self._break(handler)
+                    return
+                for block in self._body(handler, length):
+                    record[2] += len(block)
+                    content += block
+                    if fault is not None and fault.cut_after is not None and record[2] >= fault.cut_after:
+                        self._break(handler)
+                        return
+            headers = {"Location": parts.path, "Range": f"0-{max(0, len(content) - 1)}"}
+            self._answer(handler, 202 if handler.command == "PATCH" else 204, headers, b"")
+
+    def _store(self, path: str, digest: str, content: bytes, handler: BaseHTTPRequestHandler) -> int:
+        host, _, port = self.registry.host.partition(":")
+        context = ssl.create_default_context(cafile=self.registry.ca)
+        login = {"Authorization": handler.headers["Authorization"]}
+        with contextlib.closing(http.client.HTTPSConnection(host, int(port), timeout=60, context=context)) as upstream:
+            upstream.request("POST", path, headers=login)
+            begun = upstream.getresponse()
+            begun.read()
+            location = urlsplit(begun.getheader("Location") or "")
+            target = f"{location.path}?{location.query}&digest={digest}"
+            upstream.request("PUT", target, body=content, headers=login | {"Content-Type": "application/octet-stream"})
+            return upstream.getresponse().status
