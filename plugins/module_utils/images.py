@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from ansible.module_utils.basic import missing_required_lib
 
 from ansible_collections.imagine.platform.plugins.module_utils.errors import shorten
-from ansible_collections.imagine.platform.plugins.module_utils.registry import (
+from ansible_collections.imagine.platform.plugins.module_utils.oci import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_MANIFEST,
@@ -1046,6 +1046,7 @@ class Pusher:
     ) -> Json:
         """Push and verify; what was done, and the manifest that is now there."""
         started = time.monotonic()
+        self._stop = threading.Event()
         self.counts = {"uploaded": 0, "uploaded_bytes": 0, "mounted": 0, "existing": 0}
         self.progress.start(str(target))
         self._mounts = [other.repository for other in mount_from if other.repository != target.repository]
@@ -1243,7 +1244,7 @@ class Pusher:
             raise RegistryError(
                 f"{target} is {there.digest if there else 'gone'} right after {manifest.digest} was pushed: something "
                 "else pushes to this tag at the same time, run again when it has ended.",
-                "conflict",
+                "overtaken",
             )
         if missing:
             raise RegistryError(

@@ -294,6 +294,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.images import (
     Archive,
     DaemonImage,
     DockerAccess,
+    Identity,
     OciLayout,
     Progress,
     Pusher,
@@ -302,7 +303,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.images import (
     full_disk,
     remove_work,
 )
-from ansible_collections.imagine.platform.plugins.module_utils.registry import (
+from ansible_collections.imagine.platform.plugins.module_utils.oci import (
     Access,
     Manifest,
     Reference,
@@ -357,7 +358,9 @@ class Images(ObjectType):
         self.references: dict[str, Reference] = {}
         self.manifests: dict[str, Manifest] = {}
         self.sources: dict[str, Source] = {}
+        self.identities: dict[str, Identity] = {}
         self.pushers: dict[str, Pusher] = {}
+        self.single = True
 
     def validate(self, item: Mapping[str, Any]) -> None:
         name = item["name"]
@@ -407,8 +410,13 @@ class Images(ObjectType):
 
         with ThreadPoolExecutor(min(len(items), self.params["parallel"])) as pool:
             found = dict(pool.map(look, [item["name"] for item in items]))
-        self.manifests = {name: manifest for name, manifest in found.items() if manifest is not None}
-        states = {name: image_state(manifest) for name, manifest in self.manifests.items()}
+        self.single = len(self.references) == 1
+        states = {}
+        for name, manifest in found.items():
+            self.manifests.pop(name, None)
+            if manifest is not None:
+                self.manifests[name] = manifest
+                states[name] = image_state(manifest)
         if self.params["check_blobs"]:
             for item in items:
                 if item["name"] in states and item["state"] == "present":
@@ -437,7 +445,13 @@ class Images(ObjectType):
         return sorted(set(missing))
 
     def source(self, item: Mapping[str, Any]) -> Source:
-        """Open where the image comes from."""
+        """Where the image comes from, opened."""
+        name = item["name"]
+        if name not in self.sources:
+            self.sources[name] = self._open(item)
+        return self.sources[name]
+
+    def _open(self, item: Mapping[str, Any]) -> Source:
         if item["oci_layout"]:
             return OciLayout(item["oci_layout"], item["source_image"], item["platform"])
         if item["docker_archive"]:
@@ -446,20 +460,25 @@ class Images(ObjectType):
         access = DockerAccess(**{name: self.params[f"docker_{name}"] for name in options})
         return DaemonImage(access, item["docker_image"], item["platform"], self.work_dir)
 
-    def wanted(self, item: Mapping[str, Any], current: Json | None) -> Json:
+    def _identity(self, item: Mapping[str, Any], manifest: Manifest | None) -> Identity:
+        """What the source holds; it is looked at once."""
         name = item["name"]
-        source = self.source(item)
-        self.sources[name] = source
-        identity, manifest = source.identity(), self.manifests.get(name)
-        if manifest is not None and not identity.exact and not identity.matches(manifest):
-            identity = source.load().identity
-        if current is not None and manifest is not None and identity.matches(manifest):
-            state = {**current, "missing_blobs": []} if "missing_blobs" in current else dict(current)
-        else:
-            state = {"digest": identity.digest or UNKNOWN_DIGEST, "image_id": identity.image_id}
-        if state == current:
-            self._close(name)
-        return state
+        if name not in self.identities:
+            identity = self.source(item).identity()
+            if manifest is not None and not identity.exact and not identity.matches(manifest):
+                identity = self.source(item).load().identity
+            self.identities[name] = identity
+            # Of many archives that have to be unpacked, one at a time takes room.
+            if not self.single or (manifest is not None and identity.matches(manifest)):
+                self._close(name)
+        return self.identities[name]
+
+    def wanted(self, item: Mapping[str, Any], current: Json | None) -> Json:
+        manifest = self.manifests.get(item["name"])
+        identity = self._identity(item, manifest)
+        if current is None or manifest is None or not identity.matches(manifest):
+            return {"digest": identity.digest or UNKNOWN_DIGEST, "image_id": identity.image_id}
+        return {**current, "missing_blobs": []} if "missing_blobs" in current else dict(current)
 
     def create(self, item: Mapping[str, Any], wanted: Json) -> Json | None:
         return self._push(item, wanted)
@@ -472,7 +491,7 @@ class Images(ObjectType):
         reference = self.references[name]
         try:
             result = self.pusher(reference.host).push(
-                reference, self.sources[name], self.manifests.get(name), self.mounts(item, reference)
+                reference, self.source(item), self.manifests.get(name), self.mounts(item, reference)
             )
         except OSError as error:
             raise full_disk(error, self.work_dir) or RegistryError(

@@ -127,7 +127,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ansible_collections.imagine.platform.plugins.module_utils.crud import Json
 from ansible_collections.imagine.platform.plugins.module_utils.images import platform_text
-from ansible_collections.imagine.platform.plugins.module_utils.registry import (
+from ansible_collections.imagine.platform.plugins.module_utils.oci import (
     Access,
     Manifest,
     Reference,

@@ -80,7 +80,7 @@ def push(registry: Registry, tmp_path: Path, run_module: RunModule, monkeypatch:
     """Run the module; expects success unless C(fails) is set, and that nothing temporary is left."""
     for name in [name for name in os.environ if name.startswith(("REGISTRY_", "DOCKER_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr("ansible_collections.imagine.platform.plugins.module_utils.registry.RETRY_SECONDS", 0.02)
+    monkeypatch.setattr("ansible_collections.imagine.platform.plugins.module_utils.oci.RETRY_SECONDS", 0.02)
     work = tmp_path / "work"
     work.mkdir()
 
@@ -860,7 +860,7 @@ def test_no_more_memory_than_a_few_blocks(registry: Registry, repository: str, t
     program = (
         "import json, resource, sys\n"
         "from ansible_collections.imagine.platform.plugins.module_utils.images import *\n"
-        "from ansible_collections.imagine.platform.plugins.module_utils.registry import *\n"
+        "from ansible_collections.imagine.platform.plugins.module_utils.oci import *\n"
         "o = json.loads(sys.argv[1])\n"
         "client = RegistryClient(o['host'], Access('pusher', o['password'], ca_cert=o['ca']))\n"
         "pusher = Pusher(client, PushOptions(work_dir=o['work']), Progress(None))\n"
