@@ -725,7 +725,9 @@ class RegistryClient:
             )
         if isinstance(cause, requests.exceptions.TooManyRedirects):
             return RegistryError(f"{self.host} redirects in a circle while {what}.", "protocol", words=words)
-        if isinstance(cause, (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError, OSError)):
+        # Everything that requests raises is an OSError as well.
+        broken = (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError)
+        if isinstance(cause, broken) or not isinstance(cause, (requests.exceptions.RequestException, ValueError)):
             return RegistryError(
                 f"The connection to {self.host} failed while {what} ({reason(cause)}): check the name of the registry "
                 "and that it runs.",
@@ -999,6 +1001,8 @@ class _Upload:
             response = self.client.request("GET", location, self.what, self.repository)
         except RegistryError as error:
             if transient(error):
+                # Who gives up cancels it.
+                self.location = location
                 raise
             return
         match = re.match(r"(?:bytes=)?0-([0-9]+)\Z", response.headers.get("Range", "").strip())

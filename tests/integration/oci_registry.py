@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime
+import hashlib
 import http.client
 import json
 import re
@@ -287,8 +288,8 @@ class Fault:
 class FaultProxy:
     """Hands requests on to a registry, over TLS on both sides, except for those that a fault matches."""
 
-    def __init__(self, registry: Registry, bytes_per_second: float = 0) -> None:
-        self.registry, self.rate = registry, bytes_per_second
+    def __init__(self, registry: Registry | None) -> None:
+        self._registry = registry
         self.faults: list[Fault] = []
         #: method and path of each request, and the bytes of its body that were taken
         self.requests: list[list[Any]] = []
@@ -312,8 +313,14 @@ class FaultProxy:
 
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
             setattr(Handler, f"do_{method}", lambda handler: outer.handle(handler))
-        self.server = _serve(Handler, registry.directory)
+        self.server = _serve(Handler, registry.directory if registry is not None else None)
         self.host = f"127.0.0.1:{self.server.server_port}"
+
+    @property
+    def registry(self) -> Registry:
+        """What is behind it."""
+        assert self._registry is not None
+        return self._registry
 
     def count(self, method: str, path: str = "") -> int:
         """How many requests there were."""
@@ -384,8 +391,6 @@ class FaultProxy:
     def _body(self, handler: BaseHTTPRequestHandler, length: int) -> Iterator[bytes]:
         while length > 0 and (block := handler.rfile.read(min(65536, length))):
             length -= len(block)
-            if self.rate:
-                time.sleep(len(block) / self.rate)
             yield block
 
     @staticmethod
@@ -418,7 +423,7 @@ class ResumingProxy(FaultProxy):
     A finished upload goes on to the registry in one piece.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry | None) -> None:
         super().__init__(registry)
         self.sessions: dict[str, bytearray] = {}
 
@@ -426,7 +431,7 @@ class ResumingProxy(FaultProxy):
         parts = urlsplit(handler.path)
         begin, marker, session = parts.path.rpartition("/blobs/uploads/")
         if not marker or handler.command == "HEAD":
-            super()._forward(handler, record, fault, length)
+            self._other(handler, record, fault, length)
         elif handler.command == "POST":
             session = uuid.uuid4().hex
             self.sessions[session] = bytearray()
@@ -459,6 +464,9 @@ class ResumingProxy(FaultProxy):
             headers = {"Location": parts.path, "Range": f"0-{max(0, len(content) - 1)}"}
             self._answer(handler, 202 if handler.command == "PATCH" else 204, headers, b"")
 
+    def _other(self, handler: BaseHTTPRequestHandler, record: list[Any], fault: Fault | None, length: int) -> None:
+        super()._forward(handler, record, fault, length)
+
     def _store(self, path: str, digest: str, content: bytes, handler: BaseHTTPRequestHandler) -> int:
         host, _, port = self.registry.host.partition(":")
         context = ssl.create_default_context(cafile=self.registry.ca)
@@ -471,3 +479,89 @@ class ResumingProxy(FaultProxy):
             target = f"{location.path}?{location.query}&digest={digest}"
             upstream.request("PUT", target, body=content, headers=login | {"Content-Type": "application/octet-stream"})
             return upstream.getresponse().status
+
+
+class MemoryRegistry(ResumingProxy):
+    """As much of a registry as the client needs, in this process and without TLS, where none is installed.
+
+    C(login) is what it asks for: C(""), C("basic") or C("bearer"); the token is the same for everything.
+    """
+
+    TOKEN = "an opaque token"
+
+    def __init__(self, login: str = "") -> None:
+        super().__init__(None)
+        self.login = login
+        self.manifests: dict[str, tuple[str, bytes]] = {}
+        self.blobs: dict[tuple[str, str], bytes] = {}
+        self.page = 100
+
+    def _handle(self, handler: BaseHTTPRequestHandler, record: list[Any], fault: Fault | None, length: int) -> None:
+        parts = urlsplit(handler.path)
+        given = handler.headers.get("Authorization", "")
+        basic = "Basic " + base64.b64encode(f"pusher:{PASSWORDS['pusher']}".encode()).decode()
+        if parts.path == "/token" and fault is not None:
+            super()._handle(handler, record, fault, length)
+        elif parts.path == "/token":
+            body = json.dumps({"access_token": self.TOKEN}).encode()
+            self._answer(handler, 200 if given in ("", basic) else 401, {}, body)
+        elif (self.login == "basic" and given != basic) or (self.login == "bearer" and given != f"Bearer {self.TOKEN}"):
+            challenge = 'Basic realm="all, and more"' if self.login == "basic" else 'Bearer realm="/token",service="s"'
+            for _ in self._body(handler, length):
+                pass
+            self._answer(handler, 401, {"WWW-Authenticate": challenge}, b"")
+        else:
+            super()._handle(handler, record, fault, length)
+
+    def _store(self, path: str, digest: str, content: bytes, handler: BaseHTTPRequestHandler) -> int:
+        repository = path.removeprefix("/v2/").removesuffix("/blobs/uploads/")
+        if f"sha256:{hashlib.sha256(content).hexdigest()}" != digest:
+            return 400
+        self.blobs[repository, digest] = content
+        return 201
+
+    def _forward(self, handler: BaseHTTPRequestHandler, record: list[Any], fault: Fault | None, length: int) -> None:
+        query = parse_qs(urlsplit(handler.path).query)
+        if handler.command == "POST" and "mount" in query:
+            repository = urlsplit(handler.path).path.removeprefix("/v2/").removesuffix("/blobs/uploads/")
+            content = self.blobs.get((query["from"][0], query["mount"][0]))
+            if content is not None:
+                self.blobs[repository, query["mount"][0]] = content
+                self._answer(handler, 201, {}, b"")
+                return
+        super()._forward(handler, record, fault, length)
+
+    def _other(self, handler: BaseHTTPRequestHandler, record: list[Any], fault: Fault | None, length: int) -> None:
+        parts = urlsplit(handler.path)
+        repository, kind, name = parts.path.removeprefix("/v2/").rsplit("/", 2)
+        content = b"".join(self._body(handler, length))
+        key = f"{repository}/{name}"
+        if kind == "tags":
+            tags = sorted(
+                key.rpartition("/")[2] for key in self.manifests if ":" not in key and key.startswith(repository)
+            )
+            start = int(parse_qs(parts.query).get("start", ["0"])[0])
+            more = (
+                {"Link": f'<{parts.path}?start={start + self.page}>; rel="next"'} if tags[start + self.page :] else {}
+            )
+            page = {"name": repository, "tags": tags[start : start + self.page] or None}
+            self._answer(handler, 200, more, json.dumps(page).encode())
+        elif kind == "blobs":
+            found = self.blobs.get((repository, name))
+            self._answer(
+                handler, 404 if found is None else 200, {"Content-Length": str(len(found or b""))}, found or b""
+            )
+        elif handler.command == "PUT":
+            media_type = handler.headers["Content-Type"]
+            digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+            self.manifests[f"{repository}/{digest}"] = self.manifests[key] = (media_type, content)
+            self._answer(handler, 201, {"Docker-Content-Digest": digest}, b"")
+        elif key not in self.manifests:
+            self._answer(handler, 404, {}, b'{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}')
+        elif handler.command == "DELETE":
+            gone = self.manifests[key]
+            self.manifests = {name: value for name, value in self.manifests.items() if value != gone}
+            self._answer(handler, 202, {}, b"")
+        else:
+            media_type, content = self.manifests[key]
+            self._answer(handler, 200, {"Content-Type": media_type}, content)
