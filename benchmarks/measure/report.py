@@ -142,9 +142,14 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
+def page(title: str, made: Sequence[tuple[list[str], list[list[str]]]], lines: Sequence[str]) -> str:
+    """Tables and remarks as Markdown."""
+    found = [f"# {title}", ""]
+    for header, rows in made:
+        found += [_line(header), _line(["---"] * len(header)), *(_line(row) for row in rows), ""]
+    return "\n".join([*found, *(f"{line}\n" for line in lines)])
+
+
 def markdown(result: Json) -> str:
     """For a page."""
-    lines = ["# Benchmark", ""]
-    for header, rows in sections(result):
-        lines += [_line(header), _line(["---"] * len(header)), *(_line(row) for row in rows), ""]
-    return "\n".join([*lines, *(f"{remark}\n" for remark in remarks(result))])
+    return page("Benchmark", sections(result), remarks(result))
