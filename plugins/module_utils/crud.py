@@ -69,9 +69,16 @@ class ObjectType(ABC):
         """What is returned beside the state of an object that exists."""
         return {}
 
-    def shown(self, state: Json, other: Json | None) -> Json:
-        """A state as results and diff show it, beside the state before or after it."""
+    def shown(self, state: Json) -> Json:
+        """A state as results show it."""
         return state
+
+    def compared(self, before: Json | None, after: Json | None) -> tuple[Json, Json]:
+        """Both states as the diff shows them."""
+        return (
+            {} if before is None else self.shown(before),
+            {} if after is None else self.shown(after),
+        )
 
 
 class PartlyDone(Exception):
@@ -112,9 +119,8 @@ def apply(kind: ObjectType, items: Sequence[Mapping[str, Any]], check_mode: bool
         operation = _operation(have, want)
         if operation != NOTHING:
             changed = True
-            before[name] = {} if have is None else kind.shown(have, want)
-            after[name] = {} if want is None else kind.shown(want, have)
-        shown = {} if want is None else kind.shown(want, have)
+            before[name], after[name] = kind.compared(have, want)
+        shown = {} if want is None else kind.shown(want)
         objects.append({**kind.identity(item), **shown, **known, "operation": operation})
     return _result(changed, before, after, objects)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import basic
-from throwaway import free_ports, write_certificates
+from nomad_agent import AgentProcess, start_agent, stop_agent
 
 START_SECONDS = 60
 Result = dict[str, Any]
@@ -41,69 +40,6 @@ class Agent:
             "nomad_ca_cert": str(self.directory / "ca.pem"),
             "nomad_token": self.token,
         }
-
-
-@dataclass
-class AgentProcess:
-    """An agent before ACLs are bootstrapped."""
-
-    address: str
-    directory: Path
-    process: subprocess.Popen[bytes]
-
-    @property
-    def log(self) -> str:
-        return (self.directory / "agent.log").read_text(errors="replace")[-3000:]
-
-
-def start_agent(directory: Path) -> AgentProcess:
-    """Start an agent in development mode: nothing outlives it."""
-    binary = os.environ.get("NOMAD_BINARY", "")
-    if not binary:
-        pytest.skip("NOMAD_BINARY is not set")
-    http, rpc, serf = free_ports(3)
-    write_certificates(directory)
-    tls = {
-        name: str(directory / file)
-        for name, file in (("ca_file", "ca.pem"), ("cert_file", "cert.pem"), ("key_file", "key.pem"))
-    }
-    config = {
-        "datacenter": "ifca",
-        "name": "node-1",
-        "log_level": "INFO",
-        "ports": {"http": http, "rpc": rpc, "serf": serf},
-        "acl": {"enabled": True},
-        "tls": {"http": True, "rpc": True, "verify_server_hostname": True, "verify_https_client": False, **tls},
-        "consul": {"auto_advertise": False, "client_auto_join": False, "server_auto_join": False},
-        "client": {
-            "meta": {
-                "status": "test",
-                "type": "compute",
-                "namespace": "default,imagine",
-                "tags": "cpu",
-                "domain": "ifca",
-            },
-        },
-        "plugin": [{"raw_exec": {"config": [{"enabled": True}]}}],
-    }
-    (directory / "agent.json").write_text(json.dumps(config))
-    with (directory / "agent.log").open("wb") as log:
-        process = subprocess.Popen(
-            [binary, "agent", "-dev", f"-config={directory / 'agent.json'}"],
-            stdout=log,
-            stderr=log,
-            env={"PATH": os.environ["PATH"], "HOME": str(directory)},
-        )
-    return AgentProcess(f"https://127.0.0.1:{http}", directory, process)
-
-
-def stop_agent(agent: AgentProcess) -> None:
-    agent.process.terminate()
-    try:
-        agent.process.wait(20)
-    except subprocess.TimeoutExpired:
-        agent.process.kill()
-        agent.process.wait(10)
 
 
 def run(
@@ -137,7 +73,10 @@ def run_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 @pytest.fixture(scope="session")
 def nomad_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
     """One agent for all tests."""
-    agent = start_agent(tmp_path_factory.mktemp("nomad"))
+    binary = os.environ.get("NOMAD_BINARY", "")
+    if not binary:
+        pytest.skip("NOMAD_BINARY is not set")
+    agent = start_agent(tmp_path_factory.mktemp("nomad"), binary)
     try:
         yield agent
     finally:
