@@ -11,7 +11,7 @@ import os
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
@@ -39,6 +39,7 @@ Json = dict[str, Any]
 # Nomad answers so for as long as there is no leader; nothing has been written then.
 NO_LEADER_WORDS = ("no cluster leader", "no path to region", "no servers", "not ready to serve consistent reads")
 RETRY_SECONDS = 0.25
+PIECE = 1 << 20
 
 
 class NomadError(Exception):
@@ -189,6 +190,10 @@ class NomadClient:
         """Decoded answer to a POST; Nomad takes POST wherever it takes PUT."""
         return self.request("post", path, what, body=body, **kwargs)[0]
 
+    def put(self, path: str, what: str, body: Any = None, **kwargs: Any) -> Any:
+        """Decoded answer to a PUT, for the few paths that take no POST."""
+        return self.request("put", path, what, body=body, **kwargs)[0]
+
     def delete(self, path: str, what: str, **kwargs: Any) -> Any:
         """Decoded answer to a DELETE."""
         return self.request("delete", path, what, **kwargs)[0]
@@ -232,22 +237,7 @@ class NomadClient:
         timeout: float,
         text: bool,
     ) -> tuple[Any, int]:
-        requester = Requester(
-            address=self.address,
-            token=self.token,
-            timeout=timeout,
-            verify=self._verify,
-            cert=self._cert,
-            region=self.region,
-            session=self._session,
-        )
-        requester.ENDPOINT = path
-        try:
-            response = requester.request(method=method, json=body, params=dict(params or {}))
-        except BaseNomadException as error:
-            raise self._explain(error.nomad_resp, what) from error
-        except (requests.exceptions.RequestException, OSError, ValueError) as error:
-            raise self._explain(error, what) from error
+        response = self._send(method, path, what, params, timeout, json=body)
         index = response.headers.get("X-Nomad-Index", "0")
         if text:
             return response.text, int(index) if index.isdigit() else 0
@@ -262,6 +252,46 @@ class NomadClient:
                 "protocol",
                 response.status_code,
             ) from error
+
+    def _send(
+        self, method: str, path: str, what: str, params: Mapping[str, Any] | None, timeout: float, **kwargs: Any
+    ) -> requests.Response:
+        """The answer as it came, if it tells of success."""
+        requester = Requester(
+            address=self.address,
+            token=self.token,
+            timeout=timeout,
+            verify=self._verify,
+            cert=self._cert,
+            region=self.region,
+            session=self._session,
+        )
+        requester.ENDPOINT = path
+        try:
+            return requester.request(method=method, params=dict(params or {}), **kwargs)
+        except BaseNomadException as error:
+            raise self._explain(error.nomad_resp, what) from error
+        except (requests.exceptions.RequestException, OSError, ValueError) as error:
+            raise self._explain(error, what) from error
+
+    def download(self, path: str, what: str, target: IO[bytes]) -> Mapping[str, str]:
+        """Write the body of a GET into a file, piece by piece; the headers of the answer.
+
+        nomad_timeout bounds the pauses, not the whole.
+        """
+        response = self._send("get", path, what, None, self.timeout, stream=True)
+        try:
+            for piece in response.iter_content(PIECE):
+                target.write(piece)
+        except requests.exceptions.RequestException as error:
+            raise self._explain(error, what) from error
+        finally:
+            response.close()
+        return response.headers
+
+    def upload(self, path: str, what: str, source: IO[bytes], timeout: float) -> None:
+        """Send a file as the body of a POST, piece by piece."""
+        self._send("post", path, what, None, timeout, data=source)
 
     def _explain(self, cause: Any, what: str) -> NomadError:
         """One sentence for whatever python-nomad or requests raised."""
