@@ -309,13 +309,19 @@ class Wait:
 
     def _deployment_failure(self, deployment: Mapping[str, Any], allocations: Sequence[Json]) -> NomadError:
         words = str(deployment.get("StatusDescription") or deployment["Status"]).rstrip(".")
+        if deployment["Status"] == "cancelled":
+            return NomadError(
+                f"{self.job['Name']} did not become healthy, because somebody changed or stopped it in the meantime "
+                f"({words}): run again.",
+                "conflict",
+            )
         unhealthy = [one for one in allocations if (one.get("DeploymentStatus") or {}).get("Healthy") is False]
         bad = next((one for one in allocations if self._is_over(one)), None) or next(iter(unhealthy), None)
         if bad is not None:
             return self._allocation_failure(bad, f" ({words})")
         placement = explain_placement(self.client, self.job, hopeless_only=False)
         return NomadError(
-            placement or f"{self.job['Name']} did not become healthy: {words}.",
+            placement or f"{self.job['Name']} did not become healthy ({words}): look at its allocations.",
             "deployment",
         )
 

@@ -470,7 +470,7 @@ class Job:
             try:
                 self._await(evaluation)
             except NomadError as error:
-                error.result = {**self.result(operation, before, after), **error.result}
+                error.result = {**self._last_result(operation, before, after), **error.result}
                 raise
         return self.result(operation, before, after)
 
@@ -530,10 +530,18 @@ class Job:
                 try:
                     nomad_jobs.wait_until_stopped(self.client, job, self.options["wait_timeout"])
                 except NomadError as error:
-                    error.result = self.result(operation, before, after)
+                    error.result = self._last_result(operation, before, after)
                     raise
                 self._reread()
         return self.result(operation, before, after)
+
+    def _last_result(self, operation: str, before: Json, after: Json) -> Json:
+        """What can still be said when something went wrong after the change; Nomad itself may be gone."""
+        try:
+            self._reread()
+            return self.result(operation, before, after)
+        except NomadError:
+            return {"changed": operation != "none", "operation": operation, "diff": {"before": before, "after": after}}
 
     def result(self, operation: str, before: Json, after: Json) -> Json:
         """What the module returns."""
