@@ -119,7 +119,12 @@ def cluster_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluste
 
 
 @pytest.fixture
-def cluster(cluster_process: Cluster, management_secret: str, run_module: RunModule) -> Cluster:
+def cluster(
+    cluster_process: Cluster,
+    management_secret: str,
+    run_module: RunModule,
+    eventually: Callable[[Callable[[], Any]], Any],
+) -> Cluster:
     """The servers with ACLs bootstrapped."""
     if not cluster_process.token:
         connection = cluster_process.connection()
@@ -127,6 +132,10 @@ def cluster(cluster_process: Cluster, management_secret: str, run_module: RunMod
         result = run_module("nomad_acl_bootstrap", **connection, secret=management_secret, timeout=START_SECONDS)
         assert not result.get("failed"), result
         cluster_process.token = management_secret
+        # Each server asks its own state, which follows the leader's.
+        for number in range(3):
+            one = cluster_process.connection(number)
+            eventually(lambda one=one: not run_module("nomad_server_info", **one).get("failed"))
     return cluster_process
 
 
