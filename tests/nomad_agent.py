@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import ipaddress
 import json
@@ -12,6 +13,7 @@ import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -98,22 +100,29 @@ class AgentProcess:
         return (self.directory / "agent.log").read_text(errors="replace")[-3000:]
 
 
-def start_agent(directory: Path, binary: str | Path) -> AgentProcess:
-    """Start an agent in development mode: nothing outlives it."""
-    http, rpc, serf = free_ports(3)
-    write_certificates(directory)
+def agent_config(certificates: Path, name: str, http: int, rpc: int, serf: int) -> dict[str, Any]:
+    """What the configurations of all agents have in common."""
     tls = {
-        name: str(directory / file)
+        name: str(certificates / file)
         for name, file in (("ca_file", "ca.pem"), ("cert_file", "cert.pem"), ("key_file", "key.pem"))
     }
-    config = {
+    return {
         "datacenter": "ifca",
-        "name": "node-1",
+        "name": name,
         "log_level": "INFO",
         "ports": {"http": http, "rpc": rpc, "serf": serf},
         "acl": {"enabled": True},
         "tls": {"http": True, "rpc": True, "verify_server_hostname": True, "verify_https_client": False, **tls},
         "consul": {"auto_advertise": False, "client_auto_join": False, "server_auto_join": False},
+    }
+
+
+def start_agent(directory: Path, binary: str | Path) -> AgentProcess:
+    """Start an agent in development mode: nothing outlives it."""
+    http, rpc, serf = free_ports(3)
+    write_certificates(directory)
+    config = {
+        **agent_config(directory, "node-1", http, rpc, serf),
         "client": {
             "meta": {
                 "status": "test",
@@ -144,3 +153,78 @@ def stop_agent(agent: AgentProcess) -> None:
     except subprocess.TimeoutExpired:
         agent.process.kill()
         agent.process.wait(10)
+
+
+@dataclass
+class Server:
+    """One of the servers of a Raft cluster; it keeps its data while it is down."""
+
+    directory: Path
+    http: int
+    binary: str
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, with the data that it had."""
+        with (self.directory / "agent.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.binary, "agent", f"-config={self.directory / 'agent.json'}"],
+                stdout=log,
+                stderr=log,
+                env={"PATH": os.environ["PATH"], "HOME": str(self.directory)},
+            )
+
+    def kill(self) -> None:
+        """Without a goodbye to the others."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+
+@dataclass
+class Cluster:
+    """Three servers with TLS, ACLs and encrypted gossip, without clients."""
+
+    directory: Path
+    servers: list[Server]
+    gossip_key: str
+    token: str = ""
+
+    def connection(self, server: int = 0) -> dict[str, str]:
+        """Connection options of the modules for one of the servers, with the management token."""
+        return {
+            "nomad_address": f"https://127.0.0.1:{self.servers[server].http}",
+            "nomad_ca_cert": str(self.directory / "ca.pem"),
+            "nomad_token": self.token,
+        }
+
+
+def make_cluster(directory: Path, binary: str | Path) -> Cluster:
+    """Write what three servers need; they are not started."""
+    write_certificates(directory)
+    ports = free_ports(9)
+    cluster = Cluster(directory, [], base64.b64encode(os.urandom(32)).decode())
+    for number in range(3):
+        home = directory / f"server-{number}"
+        home.mkdir()
+        http, rpc, serf = ports[number * 3 : number * 3 + 3]
+        config = {
+            **agent_config(directory, f"server-{number}", http, rpc, serf),
+            "bind_addr": "127.0.0.1",
+            "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
+            "data_dir": str(home / "data"),
+            "server": {
+                "enabled": True,
+                "bootstrap_expect": 3,
+                "encrypt": cluster.gossip_key,
+                "raft_multiplier": 1,
+                "server_join": {
+                    "retry_join": [f"127.0.0.1:{ports[other * 3 + 2]}" for other in range(3) if other != number],
+                    "retry_interval": "1s",
+                },
+            },
+        }
+        (home / "agent.json").write_text(json.dumps(config))
+        cluster.servers.append(Server(home, http, str(binary)))
+    return cluster

@@ -232,35 +232,3 @@ def endpoints(job: Mapping[str, Any], domain: str) -> dict[str, str]:
                 found[entry["PortLabel"]] = f"https://{match.group(1).replace('${meta.domain}', domain)}"
                 break
     return found
-
-
-def plan_diff(node: Mapping[str, Any]) -> tuple[Json, Json]:
-    """What Nomad's plan changes, as nested mappings of before and after; volatile fields are not in them."""
-    before: Json = {}
-    after: Json = {}
-    for field in node.get("Fields") or []:
-        if field["Type"] == "None":
-            continue
-        if field["Type"] != "Added":
-            before[field["Name"]] = field["Old"]
-        if field["Type"] != "Deleted":
-            after[field["Name"]] = field["New"]
-    for kind in ("TaskGroups", "Tasks", "Objects"):
-        for child in node.get(kind) or []:
-            if child["Type"] == "None":
-                continue
-            old, new = plan_diff(child)
-            for tree, part in ((before, old), (after, new)):
-                if part:
-                    _add(tree, child["Name"], part)
-    return before, after
-
-
-def _add(tree: Json, name: str, part: Json) -> None:
-    """Add a child; several of one name (constraints, services) become a list."""
-    if name not in tree:
-        tree[name] = part
-    elif isinstance(tree[name], list):
-        tree[name].append(part)
-    else:
-        tree[name] = [tree[name], part]

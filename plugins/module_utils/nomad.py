@@ -11,7 +11,7 @@ import os
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
@@ -40,6 +40,9 @@ Json = dict[str, Any]
 # Nomad answers so for as long as there is no leader; nothing has been written then.
 NO_LEADER_WORDS = ("no cluster leader", "no path to region", "no servers", "not ready to serve consistent reads")
 RETRY_SECONDS = 0.25
+PIECE = 1 << 20
+# How often to begin again where somebody else wrote at the same time.
+ATTEMPTS = 3
 
 
 class NomadError(Exception):
@@ -190,6 +193,10 @@ class NomadClient:
         """Decoded answer to a POST; Nomad takes POST wherever it takes PUT."""
         return self.request("post", path, what, body=body, **kwargs)[0]
 
+    def put(self, path: str, what: str, body: Any = None, **kwargs: Any) -> Any:
+        """Decoded answer to a PUT, for the few paths that take no POST."""
+        return self.request("put", path, what, body=body, **kwargs)[0]
+
     def delete(self, path: str, what: str, **kwargs: Any) -> Any:
         """Decoded answer to a DELETE."""
         return self.request("delete", path, what, **kwargs)[0]
@@ -211,13 +218,17 @@ class NomadClient:
         timeout: float | None = None,
         text: bool = False,
         retry: bool = True,
+        accept: Sequence[int] = (),
     ) -> tuple[Any, int]:
-        """Decoded answer and its index; C(what) says in an error what was being done."""
+        """Decoded answer and its index; C(what) says in an error what was being done.
+
+        C(accept) names statuses of failures that are no error here.
+        """
         self._doing[:] = [what]
         deadline = time.monotonic() + self.timeout
         while True:
             try:
-                return self._request(method, path, what, body, params, timeout or self.timeout, text)
+                return self._request(method, path, what, body, params, timeout or self.timeout, text, accept)
             except NomadError as error:
                 if not retry or error.kind != "no_leader" or time.monotonic() + RETRY_SECONDS >= deadline:
                     raise
@@ -232,23 +243,9 @@ class NomadClient:
         params: Mapping[str, Any] | None,
         timeout: float,
         text: bool,
+        accept: Sequence[int],
     ) -> tuple[Any, int]:
-        requester = Requester(
-            address=self.address,
-            token=self.token,
-            timeout=timeout,
-            verify=self._verify,
-            cert=self._cert,
-            region=self.region,
-            session=self._session,
-        )
-        requester.ENDPOINT = path
-        try:
-            response = requester.request(method=method, json=body, params=dict(params or {}))
-        except BaseNomadException as error:
-            raise self._explain(error.nomad_resp, what) from error
-        except (requests.exceptions.RequestException, OSError, ValueError) as error:
-            raise self._explain(error, what) from error
+        response = self._send(method, path, what, params, timeout, accept, json=body)
         index = response.headers.get("X-Nomad-Index", "0")
         if text:
             return response.text, int(index) if index.isdigit() else 0
@@ -263,6 +260,59 @@ class NomadClient:
                 "protocol",
                 response.status_code,
             ) from error
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        params: Mapping[str, Any] | None,
+        timeout: float,
+        accept: Sequence[int] = (),
+        **kwargs: Any,
+    ) -> requests.Response:
+        """The answer as it came, if it tells of success."""
+        requester = Requester(
+            address=self.address,
+            token=self.token,
+            timeout=timeout,
+            verify=self._verify,
+            cert=self._cert,
+            region=self.region,
+            session=self._session,
+        )
+        requester.ENDPOINT = path
+        try:
+            return requester.request(method=method, params=dict(params or {}), **kwargs)
+        except BaseNomadException as error:
+            if getattr(error.nomad_resp, "status_code", None) in accept:
+                return error.nomad_resp
+            raise self._explain(error.nomad_resp, what) from error
+        except (requests.exceptions.RequestException, OSError, ValueError) as error:
+            raise self._explain(error, what) from error
+
+    def download(self, path: str, what: str, target: IO[bytes], timeout: float) -> Mapping[str, str]:
+        """Write the body of a GET into a file, piece by piece; the headers of the answer.
+
+        The server may pause for C(timeout) seconds.
+        """
+        self._doing[:] = [what]
+        response = self._send("get", path, what, None, timeout, stream=True)
+        try:
+            for piece in response.iter_content(PIECE):
+                target.write(piece)
+        except requests.exceptions.RequestException as error:
+            raise NomadError(
+                f"{self.address} broke off while {what} ({_reason(error)}): run again.", "connection"
+            ) from error
+        finally:
+            response.close()
+        return response.headers
+
+    def upload(self, path: str, what: str, source: IO[bytes], timeout: float) -> None:
+        """Send a file as the body of a POST, piece by piece."""
+        self._doing[:] = [what]
+        self._send("post", path, what, None, timeout, data=source)
 
     def _explain(self, cause: Any, what: str) -> NomadError:
         """One sentence for whatever python-nomad or requests raised."""
@@ -389,6 +439,36 @@ def run_module(module: AnsibleModule, action: Callable[[AnsibleModule, NomadClie
         module.fail_json(msg=str(failure), **getattr(failure, "result", {}))
     else:
         module.exit_json(**result)
+
+
+def change_configuration(
+    module: AnsibleModule,
+    client: NomadClient,
+    key: str,
+    read: Callable[[], Json],
+    state: Callable[[Json], Json],
+    write: Callable[[Json, Json], bool],
+) -> Json:
+    """Bring a configuration that always exists to what the options say; those that are not given keep what is there.
+
+    C(read) returns it as Nomad has it, C(state) in the words of the options; C(write) gets what was read and what is
+    wanted, and says whether nobody else was faster.
+    """
+    what = key.replace("_", " ").replace("config", "configuration")
+    for _attempt in range(ATTEMPTS):
+        raw = read()
+        current = state(raw)
+        given = module.params
+        wanted = {name: value if given[name] is None else given[name] for name, value in current.items()}
+        changed = wanted != current
+        result = {"changed": changed, key: wanted, "diff": {"before": current, "after": wanted}}
+        if not changed or module.check_mode or write(raw, wanted):
+            return result
+    raise NomadError(
+        f"The {what} of {client.address} was changed by somebody else {ATTEMPTS} times while writing "
+        "it: find out who does and run again.",
+        "conflict",
+    )
 
 
 def create_object_module(

@@ -329,7 +329,7 @@ warnings:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.imagine.platform.plugins.module_utils import deployments, jobs
+from ansible_collections.imagine.platform.plugins.module_utils import deployments, jobs, nomad_jobs
 from ansible_collections.imagine.platform.plugins.module_utils.nodes import list_nodes, read_node
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     Json,
@@ -337,7 +337,6 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     NomadError,
     create_module,
     run_module,
-    segment,
 )
 
 DEFAULT_PORTS = {"api": 5000, "monitor": 6006, "ide": 8888}
@@ -383,7 +382,6 @@ class Deployment:
         self.module = module
         self.client = client
         self.options = checked_options(module, client)
-        self.params = {"namespace": self.options["namespace"]}
         self.job = deployments.find_job(client, self.options["namespace"], KIND, self.options["uuid"])
         self.warnings: list[str] = []
 
@@ -399,22 +397,22 @@ class Deployment:
         # Nomad leaves an allocation that failed alone until its task changes: a new attempt does.
         over = self.job is not None and (self.job.get("Stop") or self.job["Status"] == "dead")
         wanted = self.build(jobs.attempt_of(self.job) + (1 if over else 0))
-        plan = self.plan(wanted)
+        plan = nomad_jobs.plan_job(self.client, wanted, self.options["namespace"])
         operation = "none"
         if plan["Diff"]["Type"] != "None":
             operation = "create" if self.job is None else "start" if over else "update"
-        before, after = jobs.plan_diff(plan["Diff"])
+        before, after = nomad_jobs.plan_diff(plan["Diff"])
         if plan.get("Warnings"):
             self.warnings.append(plan["Warnings"])
         evaluation = None
         if operation != "none" and not self.module.check_mode:
-            evaluation = self.register(wanted, plan)
+            evaluation = nomad_jobs.register_job(self.client, wanted, self.options["namespace"], plan["JobModifyIndex"])
             self.job = deployments.find_job(self.client, self.options["namespace"], KIND, self.options["uuid"])
         result = self.result(operation, before, after)
         if self.options["wait"] and not self.module.check_mode:
             try:
                 if evaluation:
-                    deployments.wait_for_evaluation(
+                    nomad_jobs.wait_for_evaluation(
                         self.client, self.options["namespace"], evaluation, self.options["wait_timeout"]
                     )
                 self.await_health()
@@ -459,43 +457,6 @@ class Deployment:
         ]
         return bool(candidates) and all(meta.get(jobs.STORAGE_QUOTA_META) == "true" for meta in candidates)
 
-    def plan(self, job: Json) -> Json:
-        """What Nomad would change."""
-        plan: Json = self.client.post(
-            f"job/{segment(job['ID'])}/plan",
-            f"planning job '{job['Name']}'",
-            {"Job": job, "Diff": True, "PolicyOverride": False},
-            params=self.params,
-        )
-        return plan
-
-    def register(self, job: Json, plan: Json) -> str:
-        """Register the job, unless somebody changed it since the plan."""
-        index = plan["JobModifyIndex"]
-        try:
-            answer = self.client.post(
-                "jobs",
-                f"registering job '{job['Name']}'",
-                {"Job": job, "EnforceIndex": True, "JobModifyIndex": index},
-                params=self.params,
-            )
-        except NomadError as error:
-            if "enforcing job modify index" not in error.words.lower():
-                raise
-            raise NomadError(
-                f"Job '{job['Name']}' was changed by somebody else at the same time ({error.words}): run again.",
-                "conflict",
-            ) from error
-        return str(answer["EvalID"])
-
-    def delete(self, identifier: str, purge: bool) -> None:
-        """Stop the job; with C(purge) Nomad forgets it."""
-        self.client.delete(
-            f"job/{segment(identifier)}",
-            f"stopping job '{identifier}'",
-            params={**self.params, "purge": "true" if purge else "false"},
-        )
-
     def await_health(self) -> None:
         """Wait for the version that is registered now."""
         if self.job is not None:
@@ -509,7 +470,7 @@ class Deployment:
         before = {"job": job["ID"], "stopped": bool(job.get("Stop"))}
         after: Json = {} if purge else {"job": job["ID"], "stopped": True}
         if not self.module.check_mode:
-            self.delete(job["ID"], purge)
+            nomad_jobs.stop_job(self.client, self.options["namespace"], job["ID"], purge)
             self.job = deployments.find_job(self.client, self.options["namespace"], KIND, self.options["uuid"])
         return self.result("delete" if purge else "stop", before, after)
 
@@ -517,7 +478,7 @@ class Deployment:
         """What the module returns."""
         described: Json = {"uuid": self.options["uuid"], "state": "absent"}
         if self.job is not None:
-            allocation = deployments.choose_allocation(deployments.list_allocations(self.client, self.job))
+            allocation = deployments.choose_allocation(nomad_jobs.list_allocations(self.client, self.job))
             described = deployments.describe(self.job, allocation, deployments.NodeDirectory(self.client))
         result: Json = {
             **described,

@@ -89,15 +89,12 @@ scheduler_config:
     pause_eval_broker: false
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     Json,
     NomadClient,
-    NomadError,
+    change_configuration,
     create_module,
     run_module,
 )
@@ -110,36 +107,21 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad_objects imp
     scheduler_state,
 )
 
-ATTEMPTS = 3
-
-
-def wanted_state(params: Mapping[str, Any], current: Json) -> Json:
-    """The current configuration with the given options over it."""
-    return {name: value if params[name] is None else params[name] for name, value in current.items()}
-
 
 def configure(module: AnsibleModule, client: NomadClient) -> Json:
-    """Read, compare, and write unless somebody else did so in between; then start again."""
-    for _attempt in range(ATTEMPTS):
-        raw = read_scheduler(client)
-        current = scheduler_state(raw)
-        wanted = wanted_state(module.params, current)
-        changed = wanted != current
-        result = {"changed": changed, "scheduler_config": wanted, "diff": {"before": current, "after": wanted}}
-        if not changed or module.check_mode:
-            return result
+    """Read, compare, and write."""
+
+    def write(raw: Json, wanted: Json) -> bool:
         answer = client.post(
             SCHEDULER_PATH,
             "writing the scheduler configuration",
             scheduler_body(raw, wanted),
             params={"cas": raw["ModifyIndex"]},
         )
-        if answer["Updated"]:
-            return result
-    raise NomadError(
-        f"The scheduler configuration of {client.address} was changed by somebody else {ATTEMPTS} times while writing "
-        "it: find out who does and run again.",
-        "conflict",
+        return bool(answer["Updated"])
+
+    return change_configuration(
+        module, client, "scheduler_config", lambda: read_scheduler(client), scheduler_state, write
     )
 
 

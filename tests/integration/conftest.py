@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import basic
-from nomad_agent import AgentProcess, start_agent, stop_agent
+from nomad_agent import AgentProcess, Cluster, make_cluster, start_agent, stop_agent
 
 START_SECONDS = 60
 Result = dict[str, Any]
@@ -100,6 +100,55 @@ def nomad_agent(nomad_process: AgentProcess, management_secret: str, run_module:
     )
     assert not result.get("failed"), (result, nomad_process.log)
     return Agent(nomad_process.address, nomad_process.directory, management_secret)
+
+
+@pytest.fixture(scope="session")
+def cluster_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three servers for all tests of Raft, gossip and snapshots."""
+    binary = os.environ.get("NOMAD_BINARY", "")
+    if not binary:
+        pytest.skip("NOMAD_BINARY is not set")
+    cluster = make_cluster(tmp_path_factory.mktemp("cluster"), binary)
+    try:
+        for server in cluster.servers:
+            server.start()
+        yield cluster
+    finally:
+        for server in cluster.servers:
+            server.kill()
+
+
+@pytest.fixture
+def cluster(
+    cluster_process: Cluster,
+    management_secret: str,
+    run_module: RunModule,
+    eventually: Callable[[Callable[[], Any]], Any],
+) -> Cluster:
+    """The servers with ACLs bootstrapped."""
+    if not cluster_process.token:
+        connection = cluster_process.connection()
+        del connection["nomad_token"]
+        result = run_module("nomad_acl_bootstrap", **connection, secret=management_secret, timeout=START_SECONDS)
+        assert not result.get("failed"), result
+        cluster_process.token = management_secret
+        # Each server asks its own state, which follows the leader's.
+        for number in range(3):
+            one = cluster_process.connection(number)
+            eventually(lambda one=one: not run_module("nomad_server_info", **one).get("failed"))
+    return cluster_process
+
+
+@pytest.fixture
+def servers(cluster: Cluster, run_module: RunModule) -> RunModule:
+    """Run a module against the servers with their management token; expects success unless C(fails) is set."""
+
+    def call(module: str, /, fails: bool = False, server: int = 0, **options: Any) -> Result:
+        result = run_module(module, **{**cluster.connection(server), **options})
+        assert bool(result.get("failed")) == fails, result
+        return result
+
+    return call
 
 
 @pytest.fixture
