@@ -410,8 +410,9 @@ def current_options(job: Mapping[str, Any]) -> Json:
             for port in network.get("DynamicPorts") or []
         },
     )
-    if isinstance(config.get("shm_size"), int):
-        found["shm_size"] = config["shm_size"] // 1_000_000
+    # Nomad returns large numbers of a task's configuration as 3e+07.
+    if isinstance(config.get("shm_size"), (int, float)):
+        found["shm_size"] = int(config["shm_size"]) // 1_000_000
     # Sizes that follow from another one go on following.
     if found["memory_max"] == found["memory"]:
         found["memory_max"] = None
