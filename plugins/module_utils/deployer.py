@@ -27,7 +27,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     create_module,
     run_module,
 )
-from ansible_collections.imagine.platform.plugins.module_utils.nomad_variables import Variables
+from ansible_collections.imagine.platform.plugins.module_utils.nomad_variables import HIDDEN, MASKED_LENGTH, Variables
 
 # The logs that Nomad keeps of a task take up to 100 MB of it.
 MIN_DISK = 101
@@ -132,12 +132,23 @@ def checked_secrets(given: Mapping[str, Any] | None) -> dict[str, str] | None:
     return found
 
 
+def conceal(module: AnsibleModule, secrets: Mapping[str, str]) -> None:
+    """Take the values out of what Ansible returns of the options; nothing else that is returned has any.
+
+    Ansible also masks them wherever they occur, which would make C(1) or C(true) unreadable everywhere: of short values
+    that would be more harm than help.
+    """
+    if module.params[SECRETS] is not None:
+        module.no_log_values -= {value for value in secrets.values() if len(value) < MASKED_LENGTH}
+        module.params[SECRETS] = dict.fromkeys(module.params[SECRETS], HIDDEN)
+
+
 class Deployment:
     """One module or tool and what may be done to it."""
 
     def __init__(self, module: AnsibleModule, client: NomadClient, kind: str) -> None:
         self.module, self.client, self.kind = module, client, kind
-        self.given: Json = module.params
+        self.given: Json = dict(module.params)
         self.tool: str = self.given.get("tool") or ""
         self.namespace = self.given["namespace"] or client.namespace or "default"
         self.uuid = self.given["uuid"] or jobs.default_uuid(self.namespace, self.given["name"], self.tool)
@@ -148,6 +159,7 @@ class Deployment:
             raise NomadError(f"uuid is '{self.uuid}', which is no UUID: write it in lower case, or leave it out.")
         self.job: Json | None = None
         self.secrets = checked_secrets(self.given[SECRETS])
+        conceal(module, self.secrets or {})
         self.purging = False
         self.warnings: list[str] = []
 
@@ -423,7 +435,7 @@ class Deployment:
         item = {
             "path": jobs.variable_path(self.job_id),
             "namespace": self.namespace,
-            "items": dict(wanted),
+            "items": dict(wanted) or None,
             "merge": False,
             "cas": None,
             "state": "present" if wanted else "absent",

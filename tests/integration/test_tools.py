@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from ansible_collections.imagine.platform.plugins.module_utils import deployer, jobs, tools
+from ansible_collections.imagine.platform.plugins.module_utils import jobs, nomad_jobs, nomad_variables, tools
 
 # Every character that a shell, Nomad, its templates, JSON or an environment file could trip over.
 ODD = "a\"b'c\\d$e${meta.domain}{{ f }}#g =h\n i\tj&<>é😀%[[[k]]]"
@@ -330,7 +330,7 @@ def test_secrets_reach_the_task_and_nobody_else(
     assert (tmp_path / "odd").read_bytes() == ODD.encode()
     assert (tmp_path / "password").read_text() == PASSWORD
     assert PASSWORD not in made["_output"]
-    assert made["diff"]["after"]["secrets"] == {"ODD": "the new value", "jupyterPASSWORD": "the new value"}
+    assert made["diff"]["after"]["secrets"] == {"ODD": "(value)", "jupyterPASSWORD": "(value)"}
     assert federation("tool_deployment", **{**OPTIONS, "secrets": secrets})["changed"] is False
 
     other = {**secrets, "jupyterPASSWORD": "another-battery"}
@@ -340,8 +340,8 @@ def test_secrets_reach_the_task_and_nobody_else(
     for result in (planned, changed):
         assert result["operation"] == "update"
         assert result["diff"] == {
-            "before": {"secrets": {"jupyterPASSWORD": "the old value"}},
-            "after": {"secrets": {"jupyterPASSWORD": "the new value"}},
+            "before": {"secrets": {"ODD": "(value)", "jupyterPASSWORD": "(value)"}},
+            "after": {"secrets": {"ODD": "(value)", "jupyterPASSWORD": "(another value)"}},
         }
     eventually(lambda: (tmp_path / "password").read_text() == "another-battery")
 
@@ -579,32 +579,38 @@ def test_templates_that_are_no_text(federation: Any, tmp_path: Path) -> None:
 
 def test_somebody_changes_the_job_meanwhile(federation: Any, api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = federation("tool_deployment", **OPTIONS, wait=False)
-    original = deployer.Deployment.register
+    original = nomad_jobs.register_job
 
-    def late(self: Any, job: Any, plan: Any) -> str:
+    def late(client: Any, job: Any, *arguments: Any) -> str:
         other = api(f"job/{made['job_id']}?namespace=imagine")
         other["Meta"]["title"] = "Somebody else's"
         api("jobs", "POST", json={"Job": other})
-        return original(self, job, plan)
+        return original(client, job, *arguments)
 
-    monkeypatch.setattr(deployer.Deployment, "register", late)
+    monkeypatch.setattr(nomad_jobs, "register_job", late)
     result = federation("tool_deployment", fails=True, **{**OPTIONS, "title": "Mine"}, wait=False)
     assert "was changed by somebody else at the same time" in result["msg"]
     assert api(f"job/{made['job_id']}?namespace=imagine")["Meta"]["title"] == "Somebody else's"
 
 
 def test_somebody_changes_the_secrets_meanwhile(federation: Any, api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is written with check-and-set: what was overtaken reads again and brings what was asked for."""
     made = federation("tool_deployment", **OPTIONS, wait=False)
-    original = deployer.Variable.write
+    path = f"var/{jobs.variable_path(made['job_id'])}?namespace=imagine"
+    original = nomad_variables.Variables.put
+    seen: list[str] = []
 
-    def late(self: Any, items: Any) -> None:
-        api(f"var/{jobs.variable_path(made['job_id'])}?namespace=imagine", "PUT", json={"Items": {"A": "theirs"}})
-        original(self, items)
+    def late(self: Any, *arguments: Any) -> Any:
+        seen.append(arguments[-1])
+        if len(seen) == 1:
+            api(path, "PUT", json={"Items": {"A": "theirs"}})
+        return original(self, *arguments)
 
-    monkeypatch.setattr(deployer.Variable, "write", late)
-    result = federation("tool_deployment", fails=True, **{**OPTIONS, "secrets": {"jupyterPASSWORD": "x" * 9}})
-    assert "Something else changed it at the same time" in result["msg"]
-    assert variable(api, made["job_id"])["Items"] == {"A": "theirs"}
+    monkeypatch.setattr(nomad_variables.Variables, "put", late)
+    options = {**OPTIONS, "secrets": {"jupyterPASSWORD": "another-battery"}, "wait": False}
+    assert federation("tool_deployment", **options)["operation"] == "update"
+    assert len(seen) == 2
+    assert variable(api, made["job_id"])["Items"] == options["secrets"]
 
 
 def test_rights(federation: Any, nomad_agent: Any, run_module: Any) -> None:
@@ -616,7 +622,7 @@ def test_rights(federation: Any, nomad_agent: Any, run_module: Any) -> None:
     connection = {**nomad_agent.connection, "nomad_token": token}
     try:
         refused = run_module("tool_deployment", **connection, **OPTIONS, wait=False)
-        assert "reading the secrets of 'tool-devenv-" in refused["msg"]
+        assert "reading variable 'imagine:nomad/jobs/tool-devenv-" in refused["msg"]
         assert "nomad_token is not accepted or lacks the right" in refused["msg"]
         module = {key: value for key, value in OPTIONS.items() if key not in ("tool", "secrets")}
         assert run_module("module_deployment", **connection, **module, wait=False)["operation"] == "create"
