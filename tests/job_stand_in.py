@@ -49,8 +49,8 @@ class JobNomad(Nomad):
         self.wanted: dict[tuple[str, str], Json] = {}
         self.ran: dict[tuple[str, str], list[Json]] = {}
         self.nodes = [copy.deepcopy(NODE)]
-        #: what the next allocations look like
-        self.fate: Json = {"ClientStatus": "running", "TaskStates": {"main": {"State": "running"}}}
+        #: what the next allocations look like; all tasks run unless it says more
+        self.fate: Json = {"ClientStatus": "running"}
         self.evaluations: list[Json] = []
         self.parsed: Any = None
         self.stores["namespace"]["imagine"] = {"Name": "imagine", "Description": "vo.imagine-ai.eu"}
@@ -124,6 +124,8 @@ class JobNomad(Nomad):
         version = have["Version"] + 1 if have else 0
         self.wanted[key] = copy.deepcopy(job)
         status = "dead" if self.fate["ClientStatus"] == "failed" else "running"
+        for group in job["TaskGroups"]:
+            group.setdefault("Count", 1)
         self.jobs[key] = {
             **job,
             "Status": status,
@@ -143,6 +145,7 @@ class JobNomad(Nomad):
                 "TaskGroup": "usergroup",
                 "NodeID": NODE["ID"],
                 "NodeName": "node-1",
+                "TaskStates": {task["Name"]: {"State": "running"} for task in job["TaskGroups"][0]["Tasks"]},
                 **copy.deepcopy(self.fate),
             }
         ]

@@ -161,6 +161,8 @@ class Deployment:
         self.secrets = checked_secrets(self.given[SECRETS])
         conceal(module, self.secrets or {})
         self.purging = False
+        #: ID of the job, that of one which somebody else made or whose template says so included
+        self.job_id = jobs.job_name(kind, self.uuid, self.tool)
         self.warnings: list[str] = []
 
     def run(self) -> Json:
@@ -179,11 +181,6 @@ class Deployment:
         """The job as it is now."""
         self.job = deployments.find_job(self.client, self.namespace, self.kind, self.uuid, self.tool)
 
-    @property
-    def job_id(self) -> str:
-        """ID of the job, that of one which somebody else made included."""
-        return str(self.job["ID"]) if self.job else jobs.job_name(self.kind, self.uuid, self.tool)
-
     # Present
 
     def present(self) -> Json:
@@ -194,6 +191,7 @@ class Deployment:
         plan = nomad_jobs.plan_job(self.client, wanted, self.namespace)
         if not isinstance(plan.get("Diff"), dict):
             raise self.client.misunderstood(self.client.doing, "a plan without a diff")
+        self.job_id = wanted["ID"]
         secrets = self.apply_secrets(self.secrets, check=True)
         operation = "none"
         if plan["Diff"]["Type"] != "None" or secrets["changed"]:
@@ -286,7 +284,7 @@ class Deployment:
                 f"template '{path}' is not what Nomad can parse ({error.words}): correct it.", "option"
             ) from error
         if not isinstance(job, dict):
-            raise NomadError(f"{self.client.address} parsed template '{path}' to something that is no job.", "protocol")
+            raise self.client.misunderstood(self.client.doing, f"{type(job).__name__} in place of a job")
         return job
 
     def build_ours(self, current: Json, attempt: int) -> Json:
@@ -359,7 +357,7 @@ class Deployment:
         for option in ("image", "base_domain"):
             if not options[option]:
                 raise NomadError(
-                    f"{option} is not set, but '{self.given['name']}' does not exist yet: give it.", "option"
+                    f"{option} is not set, and '{self.given['name']}' has none yet: give it.", "option"
                 )
         options.update(
             name=self.given["name"],
@@ -491,13 +489,17 @@ class Deployment:
 
     def left_secrets(self) -> Json:
         """The secrets that are to go with the job, or that a run which was cut off left without one."""
-        try:
-            before: Json = self.apply_secrets({}, check=True)["diff"]["before"]
-        except NomadError as error:
-            if error.kind != "auth" or jobs.secret_names(self.job):
-                raise
-            return {}
-        return before
+        for identifier in [self.job["ID"]] if self.job else [self.job_id, self.uuid]:
+            self.job_id = identifier
+            try:
+                before: Json = self.apply_secrets({}, check=True)["diff"]["before"]
+            except NomadError as error:
+                if error.kind != "auth" or jobs.secret_names(self.job):
+                    raise
+                return {}
+            if before:
+                return before
+        return {}
 
     # What is told
 

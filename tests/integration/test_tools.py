@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from ansible_collections.imagine.platform.plugins.module_utils import jobs, nomad_jobs, nomad_variables, tools
+from ansible_collections.imagine.platform.plugins.module_utils.job_templates import placeholders
 
 # Every character that a shell, Nomad, its templates, JSON or an environment file could trip over.
 ODD = "a\"b'c\\d$e${meta.domain}{{ f }}#g =h\n i\tj&<>é😀%[[[k]]]"
@@ -440,30 +441,30 @@ def test_a_template_of_the_operator(federation: Any, api: Any, own: Any, tmp_pat
     assert variable(api, made["uuid"]) == 404
 
 
-def test_a_template_in_json(federation: Any, api: Any, own: Any, tmp_path: Path) -> None:
-    job = api("jobs/parse", "POST", json={"JobHCL": OWN.replace("${RAM}", "40").replace("${GPU_NUM}", "1")
-                                          .replace("${GREETING}", "hi"), "Canonicalize": False})  # fmt: skip
+def test_a_template_in_json(federation: Any, api: Any, own: Any) -> None:
+    """What Nomad makes of the one in HCL, with the placeholders in it again."""
+    names = placeholders(OWN)
+    text = OWN.replace("${RAM}", "40").replace("${GPU_NUM}", "1")
+    for name in names:
+        text = text.replace(f"${{{name}}}", f"@{name}@")
+    job = api("jobs/parse?namespace=imagine", "POST", json={"JobHCL": text.replace("$$", "$"), "Canonicalize": False})
     text = json.dumps({"Job": job})
-    options = own_options(own(text=text, name="notes.json"), title='A "quote"', template_values=None, memory=None)
+    for name in names:
+        text = text.replace(f"@{name}@", f"${{{name}}}")
+    # In JSON numbers stand without quotes.
+    text = text.replace('"MemoryMB": 40', '"MemoryMB": ${RAM}').replace('"Priority": null', '"Priority": ${PRIORITY}')
+    options = own_options(own(text=text, name="notes.json"), title='A "quote"')
     made = federation("tool_deployment", **options, wait=False)
     assert made["title"] == 'A "quote"'
     assert federation("tool_deployment", **options, wait=False)["changed"] is False
-    for broken, words in (("{", "is not JSON once it is filled in"), ("[]", "is no job in the form")):
-        path = own(text=text + broken if broken == "{" else broken, name="broken.json")
-        if broken == "[]":
-            Path(path).write_text(json.dumps([f"${{{name}}}" for name in ("JOB_UUID", "NAMESPACE", "OWNER",
-                                  "OWNER_NAME", "OWNER_EMAIL", "TITLE", "DESCRIPTION")]))  # fmt: skip
-        result = federation("tool_deployment", fails=True, **{**options, "template": path})
-        assert words in result["msg"]
 
 
-def test_templates_run(federation: Any, own: Any, eventually: Any) -> None:
-    """With services of Nomad in place of Consul's, as no Consul is here."""
+def test_templates_are_waited_for(federation: Any, own: Any) -> None:
+    """No Consul is here, so no node can take it; services of Nomad in place of Consul's are against the rules."""
     path = own(('provider = "consul"', 'provider = "nomad"'))
     refused = federation("tool_deployment", fails=True, **own_options(path))
     assert "is not registered in Consul" in refused["msg"]
-    path = own(('provider = "consul"\n      tags', 'provider = "consul"\n      tags'))
-    waited = federation("tool_deployment", fails=True, **own_options(path), wait_timeout=30)
+    waited = federation("tool_deployment", fails=True, **own_options(own()), wait_timeout=30)
     assert "No node takes tool-notes-" in waited["msg"], waited
 
 
@@ -510,7 +511,7 @@ def test_templates_that_clients_could_not_use(
         ({"tool": "nothing"}, "tool is 'nothing', for which there is no template: use devenv, fl"),
         ({"name": "Not A Host"}, "name is 'Not A Host'"),
         ({"uuid": "abc"}, "is no UUID"),
-        ({"image": None}, "image is not set, but 'workbench' does not exist yet"),
+        ({"image": None}, "image is not set, and 'workbench' has none yet"),
         ({"base_domain": None}, "base_domain is not set"),
         ({"secrets": None}, "secrets.jupyterPASSWORD is not set, but the tool 'devenv' needs it"),
         ({"secrets": {"jupyterPASSWORD": "short"}}, "is too short: give at least 9 characters"),
@@ -617,9 +618,8 @@ def test_rights(federation: Any, nomad_agent: Any, run_module: Any) -> None:
     """Who may submit jobs and nothing else deploys without secrets; without a token nothing goes."""
     rules = 'namespace "imagine" { policy = "write" }'
     federation("nomad_acl_policy", name="no-variables", rules=rules)
-    made = federation("nomad_acl_token", name="no-variables", type="client", policies=["no-variables"])
-    token = made["token"]["secret_id"] if "secret_id" in made.get("token", {}) else made["secret_id"]
-    connection = {**nomad_agent.connection, "nomad_token": token}
+    token = federation("nomad_acl_token", name="no-variables", policies=["no-variables"], return_secrets=True)["token"]
+    connection = {**nomad_agent.connection, "nomad_token": token["secret_id"]}
     try:
         refused = run_module("tool_deployment", **connection, **OPTIONS, wait=False)
         assert "reading variable 'imagine:nomad/jobs/tool-devenv-" in refused["msg"]
