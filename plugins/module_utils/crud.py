@@ -179,12 +179,23 @@ class ObjectModule:
     """Options and results of a module for one object by top-level options, or many by one list option."""
 
     def __init__(
-        self, fields: Json, single: str, many: str, key: str = "name", states: bool = True, extra: Json | None = None
+        self,
+        fields: Json,
+        single: str,
+        many: str,
+        key: str | Sequence[str] = "name",
+        states: bool = True,
+        extra: Json | None = None,
     ) -> None:
-        """C(fields) are the options of one object, C(extra) those that hold for all of them."""
+        """C(fields) are the options of one object, C(extra) those that hold for all of them.
+
+        C(key) names the option that every object needs, or several of which it needs at least one.
+        """
+        keys = [key] if isinstance(key, str) else list(key)
         self.fields, self.single, self.many, self.states = fields, single, many, states
         items = {name: dict(spec) for name, spec in fields.items()}
-        items[key]["required"] = True
+        if len(keys) == 1:
+            items[keys[0]]["required"] = True
         self.spec: Json = {name: dict(field) for name, field in fields.items()}
         self.spec.update(extra or {})
         if states:
@@ -193,11 +204,12 @@ class ObjectModule:
             self.spec["state"] = {**state, "default": "present"}
         # 'tokens' sounds like a secret, but none is among the options.
         self.spec[many] = {"type": "list", "elements": "dict", "no_log": False, "options": items}
-        others = [name for name in fields if name != key and "default" not in fields[name]]
+        if len(keys) > 1:
+            self.spec[many]["required_one_of"] = [keys]
         #: what AnsibleModule takes beside the options
         self.rules: Json = {
-            "required_one_of": [(key, many)],
-            "mutually_exclusive": [(key, many), *((other, many) for other in others)],
+            "required_one_of": [(*keys, many)],
+            "mutually_exclusive": [(name, many) for name, field in fields.items() if "default" not in field],
         }
 
     def run(self, kind: ObjectType, params: Mapping[str, Any], check_mode: bool) -> Json:

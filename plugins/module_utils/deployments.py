@@ -13,13 +13,11 @@ from ansible_collections.imagine.platform.plugins.module_utils import jobs, noma
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import Json, NomadClient, segment
 
 
-def find_job(client: NomadClient, namespace: str, kind: str, uuid: str) -> Json | None:
+def find_job(client: NomadClient, namespace: str, kind: str, uuid: str, tool: str = "") -> Json | None:
     """The job of a deployment, whether its ID is its name, as here, or the bare UUID, as with the platform API."""
-    name = jobs.job_name(kind, uuid)
+    name = jobs.job_name(kind, uuid, tool)
     for identifier in (name, uuid):
-        job: Json | None = client.find(
-            f"job/{segment(identifier)}", f"reading job '{identifier}'", params={"namespace": namespace}
-        )
+        job = nomad_jobs.read_job(client, namespace, identifier)
         if job is not None and job["Name"] == name:
             return job
     return None
@@ -73,14 +71,16 @@ class NodeDirectory:
 
 def describe(job: Mapping[str, Any], allocation: Mapping[str, Any] | None, nodes: NodeDirectory) -> Json:
     """A deployment in the words of the collection."""
-    kind, _dash, uuid = job["Name"].partition("-")
+    kind, tool, uuid = jobs.split_name(job["Name"])
     meta = job.get("Meta") or {}
     node = nodes.get(allocation["NodeID"]) if allocation else None
     main = jobs.main_task_of(job)
     domain = ((node or {}).get("Meta") or {}).get("domain")
     return {
         "kind": kind,
+        "tool": tool,
         "uuid": uuid,
+        "name": meta.get(jobs.NAME_META, ""),
         "job_id": job["ID"],
         "namespace": job["Namespace"],
         "title": meta.get("title", ""),
