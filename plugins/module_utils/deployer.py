@@ -356,9 +356,7 @@ class Deployment:
         options = self.merged(current)
         for option in ("image", "base_domain"):
             if not options[option]:
-                raise NomadError(
-                    f"{option} is not set, and '{self.given['name']}' has none yet: give it.", "option"
-                )
+                raise NomadError(f"{option} is not set, and '{self.given['name']}' has none yet: give it.", "option")
         options.update(
             name=self.given["name"],
             uuid=self.uuid,

@@ -283,13 +283,15 @@ class NomadClient:
         )
         requester.ENDPOINT = path
         try:
-            return requester.request(method=method, params=dict(params or {}), **kwargs)
+            answer: requests.Response = requester.request(method=method, params=dict(params or {}), **kwargs)
         except BaseNomadException as error:
             if getattr(error.nomad_resp, "status_code", None) in accept:
-                return error.nomad_resp
+                refused: requests.Response = error.nomad_resp
+                return refused
             raise self._explain(error.nomad_resp, what) from error
         except (requests.exceptions.RequestException, OSError, ValueError) as error:
             raise self._explain(error, what) from error
+        return answer
 
     def download(self, path: str, what: str, target: IO[bytes], timeout: float) -> Mapping[str, str]:
         """Write the body of a GET into a file, piece by piece; the headers of the answer.
@@ -303,7 +305,7 @@ class NomadClient:
                 target.write(piece)
         except requests.exceptions.RequestException as error:
             raise NomadError(
-                f"{self.address} broke off while {what} ({_reason(error)}): run again.", "connection"
+                f"{self.address} broke off while {what} ({reason(error)}): run again.", "connection"
             ) from error
         finally:
             response.close()
