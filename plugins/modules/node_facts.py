@@ -394,7 +394,7 @@ def devices(module: AnsibleModule) -> dict[str, dict[str, Any]]:
 
 def round_trip_ms(peer: str) -> float | None:
     """Return the shortest of some round trips; a refused connection has been there and back as well."""
-    host, _, port = peer.rpartition(":")
+    host, _colon, port = peer.rpartition(":")
     best: float | None = None
     for _attempt in range(PEER_ATTEMPTS):
         began = time.monotonic()

