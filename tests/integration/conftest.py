@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 imagine.platform contributors
-"""A real Nomad with TLS and ACLs for the modules to talk to, and a way to run modules in this process."""
+"""A real Nomad and a real Consul with TLS and ACLs, and a way to run modules in this process."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import basic
+from consul_agent import ConsulAgent, start_consul
 from nomad_agent import AgentProcess, Cluster, make_cluster, start_agent, stop_agent
 
 START_SECONDS = 60
@@ -52,7 +53,7 @@ def run(
     # ansible-core 2.19 and newer name the serialisation profile of their arguments.
     monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
     for variable in list(os.environ):
-        if variable.startswith("NOMAD_") and variable != "NOMAD_BINARY":
+        if variable.startswith(("NOMAD_", "CONSUL_")) and not variable.endswith("_BINARY"):
             monkeypatch.delenv(variable)
     module = importlib.import_module(f"ansible_collections.imagine.platform.plugins.modules.{name}")
     capsys.readouterr()
@@ -158,6 +159,40 @@ def nomad(nomad_agent: Agent, run_module: RunModule) -> RunModule:
     def call(module: str, /, fails: bool = False, **options: Any) -> Result:
         result = run_module(module, **{**nomad_agent.connection, **options})
         assert bool(result.get("failed")) == fails, result
+        return result
+
+    return call
+
+
+def consul_binary() -> str:
+    binary = os.environ.get("CONSUL_BINARY", "")
+    if not binary:
+        pytest.skip("CONSUL_BINARY is not set")
+    return binary
+
+
+@pytest.fixture(scope="session")
+def consul_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulAgent]:
+    """One Consul server for all tests, whose ACLs are not bootstrapped yet."""
+    agent = start_consul(tmp_path_factory.mktemp("consul"), consul_binary())
+    try:
+        yield agent
+    finally:
+        stop_agent(agent)
+
+
+@pytest.fixture
+def consul_acl(consul_agent: ConsulAgent, run_module: RunModule) -> RunModule:
+    """Set ACLs of the server, bootstrapping them where nobody has; expects success unless C(fails) is set."""
+
+    def call(fails: bool = False, **options: Any) -> Result:
+        defaults = {
+            "url": consul_agent.address,
+            "ca_file": str(consul_agent.directory / "ca.pem"),
+            "management_token": consul_agent.token,
+        }
+        result = run_module("consul_acl", **{**defaults, **options})
+        assert bool(result.get("failed")) == fails, (result, consul_agent.log)
         return result
 
     return call
