@@ -27,7 +27,17 @@ class ConsulAgent:
     serf: str
 
     @property
+    def connection(self) -> dict[str, str]:
+        """Connection options of the modules, with the management token."""
+        return {
+            "consul_address": self.address,
+            "consul_ca_cert": str(self.directory / "ca.pem"),
+            "consul_token": self.token,
+        }
+
+    @property
     def log(self) -> str:
+        """The end of what it logged."""
         return (self.directory / "agent.log").read_text(errors="replace")[-3000:]
 
 

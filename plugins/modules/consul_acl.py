@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Bootstraps the ACL system with a secret that was made beforehand, and creates or updates any number of policies,
     roles, tokens, authentication methods and binding rules with a single remote call.
+  - O(consul_token) is the secret ID of a management token. It is the secret of the bootstrap where the ACL system has
+    none yet.
   - Objects that are not listed are left alone, and so is what this module has no option for, for instance the service
     identities of a role.
   - Works where the C(consul_*) modules of C(community.general) do not, which take one object a call, cannot
@@ -20,29 +22,17 @@ author:
   - imagine.platform contributors (@imagine-platform)
 extends_documentation_fragment:
   - imagine.platform.attributes
+  - imagine.platform.consul
 attributes:
   check_mode:
     support: full
     details:
-      - Where Consul does not answer yet, or O(ca_file) is not there yet, everything counts as to be created.
+      - Where Consul does not answer yet, or O(consul_ca_cert) is not there yet, everything counts as to be created.
   diff_mode:
     support: full
   idempotent:
     support: full
 options:
-  url:
-    description: Address of the HTTPS API.
-    type: str
-    default: https://127.0.0.1:8501
-  ca_file:
-    description: CA certificate that the address is verified with.
-    type: path
-    required: true
-  management_token:
-    description:
-      - Secret ID of a management token. It is the secret of the bootstrap where the ACL system has none yet.
-    type: str
-    required: true
   policies:
     description: Policies, identified by name.
     type: list
@@ -158,7 +148,7 @@ options:
         type: str
         default: ""
   timeout:
-    description: Seconds to wait for a leader.
+    description: Seconds to wait for an agent that answers and for a leader.
     type: int
     default: 60
 """
@@ -166,8 +156,8 @@ options:
 EXAMPLES = r"""
 - name: Let Traefik read the catalogue, and nothing else
   imagine.platform.consul_acl:
-    ca_file: /etc/consul.d/tls/ca.pem
-    management_token: "{{ federation_secrets.sites.ifca.consul_management_token }}"
+    consul_ca_cert: /etc/consul.d/tls/ca.pem
+    consul_token: "{{ federation_secrets.sites.ifca.consul_management_token }}"
     policies:
       - name: traefik
         rules: |
@@ -181,8 +171,8 @@ EXAMPLES = r"""
 
 - name: Let workloads in that Nomad vouches for
   imagine.platform.consul_acl:
-    ca_file: /etc/consul.d/tls/ca.pem
-    management_token: "{{ federation_secrets.sites.ifca.consul_management_token }}"
+    consul_ca_cert: /etc/consul.d/tls/ca.pem
+    consul_token: "{{ federation_secrets.sites.ifca.consul_management_token }}"
     auth_methods:
       - name: nomad-workloads
         type: jwt
@@ -212,18 +202,21 @@ operations:
   sample: {policy traefik: create}
 """
 
-import json
 import os
-import ssl
 import time
-import urllib.error
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
 
+from ansible_collections.imagine.platform.plugins.module_utils.consul import (
+    RETRY_SECONDS,
+    ConsulClient,
+    ConsulError,
+    create_module,
+    finish,
+    segment,
+)
 from ansible_collections.imagine.platform.plugins.module_utils.crud import (
     NOTHING,
     Json,
@@ -233,93 +226,32 @@ from ansible_collections.imagine.platform.plugins.module_utils.crud import (
     apply,
 )
 
-# What Consul answers, with status 500, while nobody could have done what was asked: no leader yet, or, for an
-# authentication method, no Nomad yet that shows its keys. Other words, also with 500, will not change by waiting.
-PASSING = (
-    "no cluster leader",
-    "not the leader",
-    "no known consul servers",
-    "not ready to serve consistent reads",
-    "legacy mode",
-    "error checking jwksurl",
-)
 # What Consul computes for an object.
 COMPUTED = ("CreateIndex", "ModifyIndex", "Hash", "CreateTime", "Namespace", "Partition")
 
 
-class ConsulError(Exception):
-    """What went wrong, as one sentence; C(status) is that of the answer, 0 where there was none."""
-
-    def __init__(self, message: str, status: int = 0, words: str = "", unreachable: bool = False) -> None:
-        super().__init__(message)
-        self.status = status
-        self.words = words
-        #: no agent listens there, or the means to reach one are not there yet
-        self.unreachable = unreachable
-
-
-class Consul:
-    """Requests to one agent's API."""
-
-    def __init__(self, url: str, ca_file: str, token: str, timeout: int) -> None:
-        self.url = url.rstrip("/")
-        self.ca_file = ca_file
-        self.token = token
-        self.deadline = time.monotonic() + timeout
-
-    def ask(self, method: str, path: str, body: Json | None = None, missing: bool = False) -> Any:
-        """Return the decoded answer, or None for an object that does not exist where C(missing) allows it."""
-        if not os.access(self.ca_file, os.R_OK):
-            raise ConsulError(
-                f"ca_file {self.ca_file} cannot be read on this node; install the certificate first.", unreachable=True
-            )
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"X-Consul-Token": self.token}
-        while True:
-            try:
-                answer = open_url(
-                    f"{self.url}/v1/{path}",
-                    data=data,
-                    headers=headers,
-                    method=method,
-                    timeout=15,
-                    use_proxy=False,
-                    ca_path=self.ca_file,
-                )
-                content = answer.read()
-                return json.loads(content) if content.strip() else None
-            except urllib.error.HTTPError as error:
-                words = error.read(2000).decode("utf-8", "replace").strip()
-                if missing and (error.code == 404 or (error.code == 403 and "ACL not found" in words)):
-                    return None
-                passing = any(part in words.lower() for part in PASSING)
-                if not passing or time.monotonic() > self.deadline:
-                    said = f"HTTP {error.code}: {words}"
-                    message = f"Consul refused {method} {path} with {said}; check the token's rights and the value."
-                    raise ConsulError(message, error.code, words) from error
-            except json.JSONDecodeError as error:
-                raise ConsulError(f"{self.url} did not answer with JSON to {path}; is it Consul's API?") from error
-            except OSError as error:
-                if isinstance(getattr(error, "reason", error), ssl.SSLError):
-                    raise ConsulError(
-                        f"The certificate of {self.url} is not trusted ({error}); check ca_file."
-                    ) from error
-                if time.monotonic() > self.deadline:
-                    raise ConsulError(
-                        f"Consul at {self.url} does not answer ({error}); is the agent running?", unreachable=True
-                    ) from error
-            # Waits for a leader: there is nothing on this side that could be waited for instead.
-            time.sleep(0.2)
-
-
-def bootstrap(consul: Consul, check_mode: bool) -> bool:
+def bootstrap(consul: ConsulClient, check_mode: bool) -> bool:
     """Make the management token exist; return whether it had to be made."""
-    if consul.ask("GET", "acl/token/self", missing=True):
-        return False
+    deadline = time.monotonic() + consul.patience
+    while True:
+        try:
+            consul.get("acl/token/self", "reading the management token")
+            return False
+        except ConsulError as error:
+            if unknown(error):
+                break
+            if error.kind != "connection":
+                raise
+            if check_mode:
+                return True
+            if time.monotonic() >= deadline:
+                raise
+        # Waits for an agent that was just started: there is nothing on this side that could be waited for instead.
+        time.sleep(RETRY_SECONDS)
     if check_mode:
         return True
     try:
-        consul.ask("PUT", "acl/bootstrap", {"BootstrapSecret": consul.token})
+        consul.put("acl/bootstrap", "bootstrapping the ACL system", {"BootstrapSecret": consul.token})
     except ConsulError as error:
         if error.status == 403 and "no longer allowed" in error.words:
             message = (
@@ -327,9 +259,14 @@ def bootstrap(consul: Consul, check_mode: bool) -> bool:
                 "restore the file that belongs to this federation, or reset the bootstrap as Consul's documentation "
                 f"describes (Consul said: {error.words})."
             )
-            raise ConsulError(message, error.status) from error
+            raise ConsulError(message, "auth", error.status) from error
         raise
     return True
+
+
+def unknown(error: ConsulError) -> bool:
+    """Whether Consul says that a token does not exist, the one that is asked for or the one that asks."""
+    return error.kind == "not_found" or (error.status == 403 and "acl not found" in error.words.lower())
 
 
 def text(raw: Mapping[str, Any], name: str) -> str:
@@ -350,7 +287,7 @@ class Acl(ObjectType):
     kind = ""
     path = ""
 
-    def __init__(self, consul: Consul, empty: bool) -> None:
+    def __init__(self, consul: ConsulClient, empty: bool) -> None:
         """C(empty) says that nothing can exist yet, so that nothing needs to be asked."""
         self.consul = consul
         self.empty = empty
@@ -362,8 +299,16 @@ class Acl(ObjectType):
 
     def find(self, item: Mapping[str, Any]) -> Json | None:
         """The object as Consul has it."""
-        found: Json | None = self.consul.ask("GET", f"{self.path}/name/{quote(item['name'], safe='')}", missing=True)
-        return found
+        return self.ask(f"{self.path}/name/{segment(item['name'])}", self.label(item))
+
+    def ask(self, path: str, label: str) -> Json | None:
+        """An object by its path."""
+        try:
+            return self.consul.find(path, f"reading {self.kind} '{label}'")
+        except ConsulError as error:
+            if unknown(error):
+                return None
+            raise
 
     def state(self, raw: Mapping[str, Any], item: Mapping[str, Any]) -> Json:
         """What is compared and shown of an object."""
@@ -390,7 +335,7 @@ class Acl(ObjectType):
         return self.state(self.body(item), item)
 
     def create(self, item: Mapping[str, Any], wanted: Json) -> Json | None:
-        self.consul.ask("PUT", self.path, self.body(item))
+        self.consul.put(self.path, f"creating {self.kind} '{item['label']}'", self.body(item))
         return None
 
     def update(self, item: Mapping[str, Any], current: Json, wanted: Json) -> Json | None:
@@ -399,7 +344,7 @@ class Acl(ObjectType):
         for name, value in self.body(item).items():
             # What has no option, or is not given within one, stays.
             body[name] = {**(body.get(name) or {}), **value} if isinstance(value, dict) else value
-        self.consul.ask("PUT", self.address(raw), body)
+        self.consul.put(self.address(raw), f"updating {self.kind} '{item['label']}'", body)
         return None
 
 
@@ -438,7 +383,7 @@ class Tokens(Acl):
     kind = "token"
     path = "acl/token"
 
-    def __init__(self, consul: Consul, empty: bool) -> None:
+    def __init__(self, consul: ConsulClient, empty: bool) -> None:
         super().__init__(consul, empty)
         self.datacenter = ""
 
@@ -447,11 +392,13 @@ class Tokens(Acl):
 
     def read(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
         if not self.empty:
-            self.datacenter = self.consul.ask("GET", "agent/self")["Config"]["Datacenter"]
+            self.datacenter = self.consul.get("agent/self", "asking the agent for its datacenter")["Config"][
+                "Datacenter"
+            ]
         return super().read(items)
 
     def find(self, item: Mapping[str, Any]) -> Json | None:
-        raw: Json | None = self.consul.ask("GET", f"{self.path}/{quote(item['accessor_id'], safe='')}", missing=True)
+        raw = self.ask(f"{self.path}/{segment(item['accessor_id'])}", self.label(item))
         if raw and raw.get("SecretID") not in (item["secret_id"], None, "<hidden>"):
             raise ObjectError(
                 f"Token {item['accessor_id']} ({item['description']}) exists with another secret: delete it first, or "
@@ -492,8 +439,7 @@ class AuthMethods(Acl):
     path = "acl/auth-method"
 
     def find(self, item: Mapping[str, Any]) -> Json | None:
-        found: Json | None = self.consul.ask("GET", self.address({"Name": item["name"]}), missing=True)
-        return found
+        return self.ask(self.address({"Name": item["name"]}), self.label(item))
 
     def state(self, raw: Mapping[str, Any], item: Mapping[str, Any]) -> Json:
         config = raw.get("Config") or {}
@@ -513,7 +459,7 @@ class AuthMethods(Acl):
         }
 
     def address(self, raw: Mapping[str, Any]) -> str:
-        return f"{self.path}/{quote(raw['Name'], safe='')}"
+        return f"{self.path}/{segment(raw['Name'])}"
 
 
 class BindingRules(Acl):
@@ -522,7 +468,7 @@ class BindingRules(Acl):
     kind = "binding rule"
     path = "acl/binding-rule"
 
-    def __init__(self, consul: Consul, empty: bool) -> None:
+    def __init__(self, consul: ConsulClient, empty: bool) -> None:
         super().__init__(consul, empty)
         self.rules: dict[str, list[Json]] = {}
 
@@ -532,8 +478,8 @@ class BindingRules(Acl):
     def find(self, item: Mapping[str, Any]) -> Json | None:
         method = item["auth_method"]
         if method not in self.rules:
-            path = f"acl/binding-rules?authmethod={quote(method, safe='')}"
-            self.rules[method] = self.consul.ask("GET", path, missing=True) or []
+            what = f"listing the binding rules of authentication method '{method}'"
+            self.rules[method] = self.consul.find_all("acl/binding-rules", what, params={"authmethod": method})
         return next((rule for rule in self.rules[method] if text(rule, "Description") == item["description"]), None)
 
     def state(self, raw: Mapping[str, Any], item: Mapping[str, Any]) -> Json:
@@ -593,9 +539,6 @@ def argument_spec() -> Json:
         return {"type": "list", "elements": "dict", "default": [], "options": options}
 
     return {
-        "url": {"type": "str", "default": "https://127.0.0.1:8501"},
-        "ca_file": {"type": "path", "required": True},
-        "management_token": {"type": "str", "required": True, "no_log": True},
         "policies": objects(name=name, description=text, rules=name),
         "roles": objects(name=name, description=text, policies=names),
         "tokens": {
@@ -620,18 +563,11 @@ def argument_spec() -> Json:
     }
 
 
-def run(module: AnsibleModule) -> Json:
+def run(module: AnsibleModule, consul: ConsulClient, reachable: bool) -> Json:
     """Do everything that is asked for and return the result; a failure carries what had been done (PartlyDone)."""
-    options = module.params
     # In check mode nothing comes up while it is waited for.
-    timeout = 0 if module.check_mode else options["timeout"]
-    consul = Consul(options["url"], options["ca_file"], options["management_token"], timeout)
-    try:
-        bootstrapped = bootstrap(consul, module.check_mode)
-    except ConsulError as error:
-        if not (module.check_mode and error.unreachable):
-            raise
-        bootstrapped = True
+    consul.patience = 0 if module.check_mode else module.params["timeout"]
+    bootstrapped = not reachable or bootstrap(consul, module.check_mode)
     result: Json = {"changed": bootstrapped, "bootstrapped": bootstrapped, "operations": {}}
     before: Json = {}
     after: Json = {}
@@ -649,7 +585,7 @@ def run(module: AnsibleModule) -> Json:
     for step in STEPS:
         kind = step.kind(consul, empty=module.check_mode and bootstrapped)
         try:
-            record(kind, apply(kind, labelled(kind, options[step.option]), module.check_mode))
+            record(kind, apply(kind, labelled(kind, module.params[step.option]), module.check_mode))
         except (ConsulError, ObjectError) as error:
             raise PartlyDone(error, result) from error
         except PartlyDone as error:
@@ -660,15 +596,20 @@ def run(module: AnsibleModule) -> Json:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = create_module(argument_spec())
+    params = dict(module.params)
+    if not params["consul_token"]:
+        module.fail_json(msg="consul_token is not set: give the secret of the management token.")
+    certificate = params["consul_ca_cert"]
+    # Before the first run there is no certificate on a node, and no agent either.
+    reachable = not (module.check_mode and certificate and not os.path.exists(certificate))
+    if not reachable:
+        params["consul_ca_cert"] = None
     try:
-        module.exit_json(**run(module))
+        consul = ConsulClient.from_params(params)
     except ConsulError as error:
         module.fail_json(msg=str(error))
-    except PartlyDone as error:
-        if not isinstance(error.cause, (ConsulError, ObjectError)):
-            raise
-        module.fail_json(msg=str(error.cause), **error.result)
+    finish(module, consul, lambda: run(module, consul, reachable))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from ansible.module_utils import basic
 from consul_agent import ConsulAgent, start_consul
 from nomad_agent import AgentProcess, Cluster, make_cluster, start_agent, stop_agent
 
+from ansible_collections.imagine.platform.plugins.module_utils import consul as consul_utils
+
 START_SECONDS = 60
 Result = dict[str, Any]
 RunModule = Callable[..., Result]
@@ -171,6 +173,22 @@ def consul_binary() -> str:
     return binary
 
 
+@pytest.fixture(scope="module")
+def more_consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ConsulAgent]]:
+    """Start more Consul agents, for the tests of one file."""
+    agents: list[ConsulAgent] = []
+
+    def start(**options: Any) -> ConsulAgent:
+        agents.append(start_consul(tmp_path_factory.mktemp("consul"), consul_binary(), **options))
+        return agents[-1]
+
+    try:
+        yield start
+    finally:
+        for agent in reversed(agents):
+            stop_agent(agent)
+
+
 @pytest.fixture(scope="session")
 def consul_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulAgent]:
     """One Consul server for all tests, whose ACLs are not bootstrapped yet."""
@@ -182,16 +200,32 @@ def consul_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulAge
 
 
 @pytest.fixture
+def consul(consul_agent: ConsulAgent, consul_acl: RunModule, run_module: RunModule) -> RunModule:
+    """Run a module against the bootstrapped server, or C(agent); expects success unless C(fails) is set."""
+    consul_acl()
+
+    def call(module: str, /, fails: bool = False, agent: ConsulAgent = consul_agent, **options: Any) -> Result:
+        result = run_module(module, **{**agent.connection, **options})
+        assert bool(result.get("failed")) == fails, (result, agent.log)
+        return result
+
+    return call
+
+
+@pytest.fixture(params=["py-consul", "without"])
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each way in which requests travel."""
+    assert consul_utils.HAS_PY_CONSUL
+    monkeypatch.setattr(consul_utils, "HAS_PY_CONSUL", request.param == "py-consul")
+    return str(request.param)
+
+
+@pytest.fixture
 def consul_acl(consul_agent: ConsulAgent, run_module: RunModule) -> RunModule:
     """Set ACLs of the server, bootstrapping them where nobody has; expects success unless C(fails) is set."""
 
     def call(fails: bool = False, **options: Any) -> Result:
-        defaults = {
-            "url": consul_agent.address,
-            "ca_file": str(consul_agent.directory / "ca.pem"),
-            "management_token": consul_agent.token,
-        }
-        result = run_module("consul_acl", **{**defaults, **options})
+        result = run_module("consul_acl", **{**consul_agent.connection, **options})
         assert bool(result.get("failed")) == fails, (result, consul_agent.log)
         return result
 

@@ -228,27 +228,27 @@ def test_listed_twice(consul_acl: Any) -> None:
 
 def test_bootstrapped_with_another_secret(consul_acl: Any) -> None:
     consul_acl()
-    result = consul_acl(fails=True, management_token=str(uuid.uuid4()))
+    result = consul_acl(fails=True, consul_token=str(uuid.uuid4()))
     assert "was bootstrapped with another secret" in result["msg"]
     assert "\n" not in result["msg"]
 
 
 def test_token_without_rights(consul_acl: Any, objects: dict[str, Any]) -> None:
     consul_acl(**objects)
-    result = consul_acl(fails=True, management_token=SECRET, policies=objects["policies"])
+    result = consul_acl(fails=True, consul_token=SECRET, policies=objects["policies"])
     assert "Permission denied" in result["msg"]
 
 
 def test_check_mode_before_the_first_run(consul_acl: Any, objects: dict[str, Any], tmp_path: Path) -> None:
-    for options in ({"ca_file": str(tmp_path / "ca.pem")}, {"url": "https://127.0.0.1:1"}):
+    for options in ({"consul_ca_cert": str(tmp_path / "ca.pem")}, {"consul_address": "https://127.0.0.1:1"}):
         planned = consul_acl(**objects, **options, check_mode=True)
         assert (planned["changed"], planned["bootstrapped"], len(planned["operations"])) == (True, True, 6)
         assert planned["diff"]["after"]["token traefik on ifca-server"]["node_identities"] == ["ifca-server"]
 
 
 def test_cannot_reach_consul(consul_acl: Any, consul_agent: Any, tmp_path: Path) -> None:
-    assert "cannot be read on this node" in consul_acl(fails=True, ca_file=str(tmp_path / "ca.pem"))["msg"]
-    assert "Connection refused" in consul_acl(fails=True, url="https://127.0.0.1:1", timeout=0)["msg"]
+    assert "there is no such file" in consul_acl(fails=True, consul_ca_cert=str(tmp_path / "ca.pem"))["msg"]
+    assert "Connection refused" in consul_acl(fails=True, consul_address="https://127.0.0.1:1", timeout=0)["msg"]
     other = str(consul_agent.directory / "other-ca.pem")
     for check_mode in (True, False):
-        assert "is not trusted" in consul_acl(fails=True, ca_file=other, check_mode=check_mode)["msg"]
+        assert "TLS with" in consul_acl(fails=True, consul_ca_cert=other, check_mode=check_mode)["msg"]

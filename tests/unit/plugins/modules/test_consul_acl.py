@@ -22,7 +22,11 @@ def acl(stub: Any, run_module: Callable[..., Result]) -> Callable[..., Result]:
     stub.on("GET", "/v1/acl/token/self", {"AccessorID": "m"})
 
     def run(**options: Any) -> Result:
-        defaults = {"url": stub.address + "/", "ca_file": requests.certs.where(), "management_token": SECRET}
+        defaults = {
+            "consul_address": stub.address + "/",
+            "consul_ca_cert": requests.certs.where(),
+            "consul_token": SECRET,
+        }
         return run_module("consul_acl", **{**defaults, **options})
 
     return run
@@ -48,7 +52,7 @@ def test_bootstrap(acl: Callable[..., Result], stub: Any) -> None:
     ("words", "expected"),
     [
         ("ACL bootstrap no longer allowed (reset index: 13)", "reset index: 13"),
-        ("Permission denied", "HTTP 403: Permission denied"),
+        ("Permission denied", "403 Permission denied"),
     ],
 )
 def test_bootstrap_is_refused(acl: Callable[..., Result], stub: Any, words: str, expected: str) -> None:
@@ -187,7 +191,7 @@ def test_waits_for_a_leader(acl: Callable[..., Result], stub: Any) -> None:
 def test_does_not_wait_for_what_stays_wrong(acl: Callable[..., Result], stub: Any) -> None:
     stub.on("PUT", "/v1/acl/policy", "rpc error making call: Invalid Policy: invalid Name", status=500)
     result = acl(policies=[POLICY, {**POLICY, "name": "b"}])
-    assert "HTTP 500: rpc error making call: Invalid Policy: invalid Name" in result["msg"]
+    assert "500 rpc error making call: Invalid Policy: invalid Name" in result["msg"]
     assert result["operations"] == {}
     assert len(stub.written()) == 1
 
@@ -203,12 +207,12 @@ def test_what_had_been_done_before_a_failure(acl: Callable[..., Result], stub: A
 @pytest.mark.parametrize("answer", ["<html>hello</html>", '{"AccessorID": '])
 def test_rubbish(acl: Callable[..., Result], stub: Any, answer: str) -> None:
     stub.on("GET", "/v1/acl/token/self", answer)
-    assert "did not answer with JSON" in acl()["msg"]
+    assert "not JSON" in acl()["msg"]
 
 
 @pytest.mark.parametrize("check", [True, False])
 def test_nobody_answers(acl: Callable[..., Result], check: bool) -> None:
-    result = acl(url="https://127.0.0.1:1", policies=[POLICY], timeout=0, check=check)
+    result = acl(consul_address="https://127.0.0.1:1", policies=[POLICY], timeout=0, check=check)
     if check:
         assert result["operations"] == {"policy traefik": "create"}
     else:
@@ -216,5 +220,5 @@ def test_nobody_answers(acl: Callable[..., Result], check: bool) -> None:
 
 
 def test_certificate_is_not_there_yet(acl: Callable[..., Result]) -> None:
-    assert acl(ca_file="/missing/ca.pem", check=True)["bootstrapped"] is True
-    assert "install the certificate first" in acl(ca_file="/missing/ca.pem")["msg"]
+    assert acl(consul_ca_cert="/missing/ca.pem", check=True)["bootstrapped"] is True
+    assert "there is no such file" in acl(consul_ca_cert="/missing/ca.pem")["msg"]
