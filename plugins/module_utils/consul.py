@@ -307,8 +307,6 @@ class ConsulClient:
         body: Any = None,
         data: bytes | None = None,
         params: Mapping[str, Any] | None = None,
-        timeout: float | None = None,
-        retry: bool = True,
     ) -> Answer:
         """An answer with a good status; C(what) says in an error what was being done, C(data) goes as it is."""
         self.doing = what
@@ -321,18 +319,18 @@ class ConsulClient:
         deadline = time.monotonic() + self.patience
         while True:
             try:
-                answer = self.transport.send(method, url, content, headers, timeout or self.timeout)
+                answer = self.transport.send(method, url, content, headers, self.timeout)
             except Exception as error:
-                raise self._explain(error, what, timeout or self.timeout) from error
+                raise self._explain(error, what) from error
             if 200 <= answer.status < 300:
                 return answer
             failure = self._explain_answer(answer, what)
-            if not retry or failure.kind != "no_leader" or time.monotonic() + RETRY_SECONDS >= deadline:
+            if failure.kind != "no_leader" or time.monotonic() + RETRY_SECONDS >= deadline:
                 raise failure
             # There is nothing on this side that could be waited for instead.
             time.sleep(RETRY_SECONDS)
 
-    def _explain(self, cause: Exception, what: str, timeout: float) -> ConsulError:
+    def _explain(self, cause: Exception, what: str) -> ConsulError:
         """One sentence for whatever a transport raised."""
         kind = failure_kind(cause)
         words = reason(cause)
@@ -345,8 +343,8 @@ class ConsulClient:
             )
         if kind == "timeout":
             return ConsulError(
-                f"{self.address} did not answer within {timeout:g} s while {what}: check that Consul is healthy or "
-                "raise consul_timeout.",
+                f"{self.address} did not answer within {self.timeout:g} s while {what}: check that Consul is healthy "
+                "or raise consul_timeout.",
                 "timeout",
                 words=words,
             )
@@ -410,11 +408,10 @@ class ConsulClient:
 
 def full_address(address: str) -> str:
     """An address with its scheme: the environment variables of Consul's own tools may leave it out."""
-    bare = address.rstrip("/")
-    if "://" in bare:
-        return bare
+    if "://" in address:
+        return address.rstrip("/")
     secure = os.environ.get("CONSUL_HTTP_SSL", "").lower() in ("1", "t", "true")
-    return f"{'https' if secure else 'http'}://{bare}"
+    return f"{'https' if secure else 'http'}://{address.rstrip('/')}"
 
 
 def failure_kind(cause: BaseException) -> str:

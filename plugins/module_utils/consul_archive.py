@@ -30,7 +30,7 @@ def inspect(data: bytes) -> Json:
     sums: dict[str, str] = {}
     files: dict[str, bytes] = {}
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
             for member in archive:
                 stream = archive.extractfile(member)
                 if stream is None:
@@ -44,6 +44,9 @@ def inspect(data: bytes) -> Json:
                         pieces.append(piece)
                 sums[member.name] = digest.hexdigest()
                 files[member.name] = b"".join(pieces)
+            # The archive may end before the compressed stream does, which has a sum at its end.
+            while plain.read(1 << 20):
+                pass
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, OSError) as error:
         raise DamagedError(f"no complete archive, {error}") from error
     for name in (DESCRIPTION, STATE, SUMS):

@@ -75,8 +75,7 @@ def same(have: Any, given: Any, opaque: bool = False) -> bool:
     if isinstance(have, str) and isinstance(given, str) and have != given and not opaque:
         length = nanoseconds(have)
         return length is not None and length == nanoseconds(given)
-    # True is no 1 here.
-    return isinstance(have, bool) == isinstance(given, bool) and bool(have == given)
+    return bool(have == given)
 
 
 def merged(have: Mapping[str, Any], given: Mapping[str, Any], opaque: bool = False) -> Json:
