@@ -123,3 +123,52 @@ def _write(kind: ObjectType, item: Mapping[str, Any], have: Json | None, want: J
 
 def _result(changed: bool, before: Json, after: Json, objects: list[Json]) -> Json:
     return {"changed": changed, "diff": {"before": before, "after": after}, "objects": objects}
+
+
+class ObjectModule:
+    """Options and results of a module for one object by top-level options, or many by one list option."""
+
+    def __init__(
+        self, fields: Json, single: str, many: str, key: str = "name", states: bool = True, extra: Json | None = None
+    ) -> None:
+        """C(fields) are the options of one object, C(extra) those that hold for all of them."""
+        self.fields, self.single, self.many, self.states = fields, single, many, states
+        items = {name: dict(spec) for name, spec in fields.items()}
+        items[key]["required"] = True
+        self.spec: Json = {name: dict(field) for name, field in fields.items()}
+        self.spec.update(extra or {})
+        if states:
+            state = {"type": "str", "choices": ["present", "absent"]}
+            items["state"] = dict(state)
+            self.spec["state"] = {**state, "default": "present"}
+        # 'tokens' sounds like a secret, but none is among the options.
+        self.spec[many] = {"type": "list", "elements": "dict", "no_log": False, "options": items}
+        others = [name for name in fields if name != key and "default" not in fields[name]]
+        #: what AnsibleModule takes beside the options
+        self.rules: Json = {
+            "required_one_of": [(key, many)],
+            "mutually_exclusive": [(key, many), *((other, many) for other in others)],
+        }
+
+    def run(self, kind: ObjectType, params: Mapping[str, Any], check_mode: bool) -> Json:
+        """Apply what the options ask for; a failure on the way carries what had been done (PartlyDone)."""
+        bulk = params[self.many]
+        state = params.get("state", "present")
+        if bulk is None:
+            items = [{**{name: params[name] for name in self.fields}, "state": state}]
+        else:
+            items = [{**item, "state": item.get("state") or state} for item in bulk]
+
+        def shape(result: Json) -> Json:
+            objects = result.pop("objects")
+            if bulk is not None:
+                result[self.many] = objects
+            elif objects:
+                result["operation"] = objects[0].pop("operation")
+                result[self.single] = objects[0] if state == "present" else {}
+            return result
+
+        try:
+            return shape(apply(kind, items, check_mode))
+        except PartlyDone as error:
+            raise PartlyDone(error.cause, shape(error.result)) from error

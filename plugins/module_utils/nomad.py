@@ -18,10 +18,11 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_requ
 
 from ansible_collections.imagine.platform.plugins.module_utils.crud import (
     ObjectError,
+    ObjectModule,
     ObjectType,
     PartlyDone,
-    apply,
 )
+from ansible_collections.imagine.platform.plugins.module_utils.errors import reason, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,7 +226,7 @@ class NomadClient:
             return json.loads(response.content), int(index) if index.isdigit() else 0
         except ValueError as error:
             raise NomadError(
-                f"{self.address} answered with something that is not JSON ({_shorten(response.text)}) while {what}: "
+                f"{self.address} answered with something that is not JSON ({shorten(response.text)}) while {what}: "
                 "check that nomad_address is Nomad's HTTP API.",
                 "protocol",
                 response.status_code,
@@ -235,10 +236,10 @@ class NomadClient:
         """One sentence for whatever python-nomad or requests raised."""
         if isinstance(cause, requests.Response):
             return self._explain_response(cause, what)
-        words = _shorten(str(cause))
+        words = shorten(str(cause))
         if isinstance(cause, requests.exceptions.SSLError) or "CERTIFICATE_VERIFY_FAILED" in words:
             return NomadError(
-                f"TLS with {self.address} failed while {what} ({_reason(cause)}): check nomad_ca_cert, "
+                f"TLS with {self.address} failed while {what} ({reason(cause)}): check nomad_ca_cert, "
                 "nomad_client_cert and that the address is one the certificate names.",
                 "tls",
                 words=words,
@@ -258,7 +259,7 @@ class NomadClient:
             )
         if isinstance(cause, (requests.exceptions.ConnectionError, OSError)):
             return NomadError(
-                f"Cannot connect to {self.address} while {what} ({_reason(cause)}): check nomad_address and that "
+                f"Cannot connect to {self.address} while {what} ({reason(cause)}): check nomad_address and that "
                 "Nomad runs.",
                 "connection",
                 words=words,
@@ -267,7 +268,7 @@ class NomadClient:
 
     def _explain_response(self, response: requests.Response, what: str) -> NomadError:
         status = response.status_code
-        words = _shorten(response.text)
+        words = shorten(response.text)
         said = f"{status} {words}".strip()
         lower = words.lower()
         if any(part in lower for part in NO_LEADER_WORDS):
@@ -312,28 +313,6 @@ class NomadClient:
         return NomadError(f"Nomad at {self.address} failed ({said}) while {what}.", "server", status, words)
 
 
-def _shorten(text: str, limit: int = 300) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 3] + "..."
-
-
-def _reason(cause: BaseException) -> str:
-    """The innermost reason of a nest of urllib3 errors: what the operating system or OpenSSL said."""
-    seen = set()
-    current: Any = cause
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        inner = getattr(current, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((arg for arg in getattr(current, "args", ()) if isinstance(arg, BaseException)), None)
-        if inner is None:
-            break
-        current = inner
-    if isinstance(current, OSError) and current.strerror:
-        return _shorten(getattr(current, "verify_message", "") or current.strerror)
-    return _shorten(str(current).rpartition(">: ")[2] or str(current).rpartition(": ")[2] or str(current))
-
-
 def create_module(argument_spec: Json, **kwargs: Any) -> AnsibleModule:
     """An AnsibleModule with the connection options, check mode, and python-nomad at hand."""
     spec = nomad_argument_spec()
@@ -364,56 +343,26 @@ def create_object_module(
     **kwargs: Any,
 ) -> AnsibleModule:
     """A module for one object by top-level options, or many by the list option C(many)."""
-    items = {name: dict(spec) for name, spec in fields.items()}
-    items[key]["required"] = True
-    spec: Json = {name: dict(field) for name, field in fields.items()}
-    spec.update(extra_options or {})
-    if states:
-        state = {"type": "str", "choices": ["present", "absent"]}
-        items["state"] = dict(state)
-        spec["state"] = {**state, "default": "present"}
-    # 'tokens' sounds like a secret, but none is among the options.
-    spec[many] = {"type": "list", "elements": "dict", "no_log": False, "options": items}
-    others = [name for name in fields if name != key and "default" not in fields[name]]
-    module = create_module(
-        spec,
-        required_one_of=[(key, many)],
-        mutually_exclusive=[(key, many), *((other, many) for other in others)],
-        **kwargs,
-    )
-    module.imagine_object = (fields, single, many)
+    objects = ObjectModule(fields, single, many, key, states, extra_options)
+    module = create_module(objects.spec, **objects.rules, **kwargs)
+    module.imagine_object = objects
     return module
 
 
 def run_objects(module: AnsibleModule, build: Callable[[AnsibleModule, NomadClient], ObjectType]) -> None:
     """Run a module made by create_object_module: read, compare, write, report."""
-    fields, single, many = module.imagine_object
-    bulk = module.params[many]
-    state = module.params.get("state", "present")
-    if bulk is None:
-        items = [{**{name: module.params[name] for name in fields}, "state": state}]
-    else:
-        items = [{**item, "state": item.get("state") or state} for item in bulk]
-
-    def shape(result: Json) -> Json:
-        objects = result.pop("objects")
-        if bulk is not None:
-            result[many] = objects
-        elif objects:
-            result["operation"] = objects[0].pop("operation")
-            result[single] = objects[0] if state == "present" else {}
-        return result
+    objects: ObjectModule = module.imagine_object
 
     def action(module: AnsibleModule, client: NomadClient) -> Json:
         try:
-            return shape(apply(build(module, client), items, module.check_mode))
+            return objects.run(build(module, client), module.params, module.check_mode)
         except ObjectError as error:
             raise NomadError(str(error), "option") from error
         except PartlyDone as error:
             if not isinstance(error.cause, (NomadError, ObjectError)):
                 raise error.cause from error
             failure = NomadError(str(error.cause), getattr(error.cause, "kind", "option"))
-            failure.result = shape(error.result)
+            failure.result = error.result
             raise failure from error
 
     run_module(module, action)
