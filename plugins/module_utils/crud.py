@@ -26,11 +26,21 @@ class ObjectType(ABC):
     """One type of object: how to read it, what it shall be, and how to write it.
 
     A I(state) is a flat mapping that holds exactly what is compared and shown; what the server keeps beside it may
-    be remembered by the subclass. Secrets never belong into a state.
+    be remembered by the subclass. Where a state must hold secrets to be compared, shown() keeps them out of sight.
     """
 
     #: name of the option that names the object
     key = "name"
+    #: how often to begin again with what is there now, where somebody else was faster
+    attempts = 3
+
+    def identify(self, item: Mapping[str, Any]) -> str:
+        """What tells the wanted objects of one call apart, in read(), in the diff and in errors."""
+        return str(item[self.key])
+
+    def identity(self, item: Mapping[str, Any]) -> Json:
+        """What is returned of an object in any case, even where it is absent."""
+        return {self.key: item[self.key]}
 
     @abstractmethod
     def read(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
@@ -59,6 +69,10 @@ class ObjectType(ABC):
         """What is returned beside the state of an object that exists."""
         return {}
 
+    def shown(self, state: Json, other: Json | None) -> Json:
+        """A state as results and diff show it, beside the state before or after it."""
+        return state
+
 
 class PartlyDone(Exception):
     """A failure in the middle of several objects; C(result) says what had been done."""
@@ -73,35 +87,65 @@ def apply(kind: ObjectType, items: Sequence[Mapping[str, Any]], check_mode: bool
     """Bring every item to its state and say what was done: C(changed), C(diff) and C(objects)."""
     seen = set()
     for item in items:
-        name = item[kind.key]
+        name = kind.identify(item)
         if name in seen:
             raise ObjectError(f"'{name}' is listed twice: leave one of them.")
         seen.add(name)
         kind.validate(item)
     current = kind.read(items) if items else {}
+    # All options are judged before the first object is written.
+    plans = [(item, current.get(kind.identify(item))) for item in items]
+    for item, have in plans:
+        _want(kind, item, have)
     before: dict[str, Json] = {}
     after: dict[str, Json] = {}
     objects: list[Json] = []
     changed = False
-    for item in items:
-        name = item[kind.key]
-        have = current.get(name)
-        want = None if item["state"] == "absent" else kind.wanted(item, have)
-        operation = _operation(have, want)
-        known: Json = {}
+    for item, found in plans:
+        name = kind.identify(item)
         try:
-            if operation != NOTHING and not check_mode:
-                known = _write(kind, item, have, want) or {}
+            have, want, known = _bring(kind, item, found, check_mode)
             if want is not None and (have is not None or not check_mode):
                 known = {**kind.details(item, want), **known}
         except Exception as error:
             raise PartlyDone(error, _result(changed, before, after, objects)) from error
+        operation = _operation(have, want)
         if operation != NOTHING:
             changed = True
-            before[name] = have or {}
-            after[name] = want or {}
-        objects.append({kind.key: name, **(want or {}), **known, "operation": operation})
+            before[name] = {} if have is None else kind.shown(have, want)
+            after[name] = {} if want is None else kind.shown(want, have)
+        shown = {} if want is None else kind.shown(want, have)
+        objects.append({**kind.identity(item), **shown, **known, "operation": operation})
     return _result(changed, before, after, objects)
+
+
+def _want(kind: ObjectType, item: Mapping[str, Any], have: Json | None) -> Json | None:
+    return None if item["state"] == "absent" else kind.wanted(item, have)
+
+
+def _bring(
+    kind: ObjectType, item: Mapping[str, Any], have: Json | None, check_mode: bool
+) -> tuple[Json | None, Json | None, Json]:
+    """Write one object where it must be: what was there, what is there now, and what only the server knew."""
+    for attempt in range(1, kind.attempts + 1):
+        want = _want(kind, item, have)
+        operation = _operation(have, want)
+        if operation == NOTHING or check_mode:
+            break
+        try:
+            return have, want, _write(kind, item, have, want) or {}
+        except Exception as error:
+            if attempt == kind.attempts or not _overtaken(error, operation):
+                raise
+        # Somebody else wrote in between: their change is kept, and what is still missing is added to it.
+        have = kind.read([item]).get(kind.identify(item))
+    return have, want, {}
+
+
+def _overtaken(error: Exception, operation: str) -> bool:
+    """Whether an error says that the object is not what it was when it was read; clients name the kind of errors."""
+    kind = getattr(error, "kind", "")
+    return kind == "conflict" or (kind == "not_found" and operation != CREATE)
 
 
 def _operation(have: Json | None, want: Json | None) -> str:
