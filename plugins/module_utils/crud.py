@@ -71,9 +71,16 @@ class ObjectType(ABC):
         """What is returned beside the state of an object that exists."""
         return {}
 
-    def shown(self, state: Json, other: Json | None) -> Json:
-        """A state as results and diff show it, beside the state before or after it."""
+    def shown(self, state: Json) -> Json:
+        """A state as results show it."""
         return state
+
+    def compared(self, before: Json | None, after: Json | None) -> tuple[Json, Json]:
+        """Both states as the diff shows them."""
+        return (
+            {} if before is None else self.shown(before),
+            {} if after is None else self.shown(after),
+        )
 
 
 class PartlyDone(Exception):
@@ -122,9 +129,8 @@ class _Report:
             known = {**kind.details(item, want), **known}
         if operation != NOTHING:
             self.changed = True
-            self.before[name] = {} if have is None else kind.shown(have, want)
-            self.after[name] = {} if want is None else kind.shown(want, have)
-        shown = {} if want is None else kind.shown(want, have)
+            self.before[name], self.after[name] = kind.compared(have, want)
+        shown = {} if want is None else kind.shown(want)
         self.objects.append({**kind.identity(item), **shown, **known, "operation": operation})
 
     @property
@@ -240,12 +246,21 @@ class ObjectModule:
     """Options and results of a module for one object by top-level options, or many by one list option."""
 
     def __init__(
-        self, fields: Json, single: str, many: str, key: str = "name", states: bool = True, extra: Json | None = None
+        self,
+        fields: Json,
+        single: str,
+        many: str,
+        key: str | Sequence[str] = "name",
+        states: bool = True,
+        extra: Json | None = None,
     ) -> None:
-        """C(fields) are the options of one object, C(extra) those that hold for all of them."""
+        """C(fields) are the options of one object, C(extra) those that hold for all of them.
+
+        C(key) names the option that every object needs, or several of which it needs at least one.
+        """
         self.fields, self.single, self.many, self.states = fields, single, many, states
+        keys = [key] if isinstance(key, str) else list(key)
         items = {name: dict(spec) for name, spec in fields.items()}
-        items[key]["required"] = True
         self.spec: Json = {name: dict(field) for name, field in fields.items()}
         self.spec.update(extra or {})
         if states:
@@ -254,11 +269,14 @@ class ObjectModule:
             self.spec["state"] = {**state, "default": "present"}
         # 'tokens' sounds like a secret, but none is among the options.
         self.spec[many] = {"type": "list", "elements": "dict", "no_log": False, "options": items}
-        others = [name for name in fields if name != key and "default" not in fields[name]]
+        if len(keys) == 1:
+            items[keys[0]]["required"] = True
+        else:
+            self.spec[many]["required_one_of"] = [keys]
         #: what AnsibleModule takes beside the options
         self.rules: Json = {
-            "required_one_of": [(key, many)],
-            "mutually_exclusive": [(key, many), *((other, many) for other in others)],
+            "required_one_of": [(*keys, many)],
+            "mutually_exclusive": [(name, many) for name, field in fields.items() if "default" not in field],
         }
 
     def run(self, kind: ObjectType, params: Mapping[str, Any], check_mode: bool) -> Json:

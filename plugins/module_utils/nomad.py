@@ -10,7 +10,7 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -103,6 +103,8 @@ class NomadClient:
         # The token travels in a header of its own, which requests would hand on to any host it is redirected to.
         self._session.max_redirects = 0
         self._session.headers["User-Agent"] = "imagine.platform"
+        #: what the last request was for, shared with the twins
+        self._doing: list[str] = ["starting"]
 
     def _check_options(self, ca_cert: str | None, cert: str | None, key: str | None) -> None:
         if self.timeout <= 0:
@@ -135,6 +137,11 @@ class NomadClient:
             timeout=params["nomad_timeout"],
         )
 
+    @property
+    def doing(self) -> str:
+        """What the last request was for."""
+        return self._doing[0]
+
     def with_token(self, token: str | None) -> NomadClient:
         """The same client with another token; the connection is shared."""
         twin = NomadClient.__new__(NomadClient)
@@ -145,6 +152,30 @@ class NomadClient:
     def get(self, path: str, what: str, **kwargs: Any) -> Any:
         """Decoded answer to a GET."""
         return self.request("get", path, what, **kwargs)[0]
+
+    def get_list(self, path: str, what: str, **kwargs: Any) -> list[Json]:
+        """Objects that a GET lists; an answer of another form is an error."""
+        found = self.get(path, what, **kwargs)
+        if found is None:
+            return []
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise self.misunderstood(what, f"{type(found).__name__} in place of a list of objects")
+        return found
+
+    def get_object(self, path: str, what: str, **kwargs: Any) -> Json | None:
+        """The object that a GET returns, None for what does not exist; an answer of another form is an error."""
+        found = self.find(path, what, **kwargs)
+        if found is None or isinstance(found, dict):
+            return found
+        raise self.misunderstood(what, f"{type(found).__name__} in place of an object")
+
+    def misunderstood(self, what: str, detail: str) -> NomadError:
+        """The error for JSON that is not what Nomad documents."""
+        return NomadError(
+            f"{self.address} answered in a form that is not Nomad's ({detail}) while {what}: check that nomad_address "
+            "is Nomad's HTTP API and that nothing between changes its answers.",
+            "protocol",
+        )
 
     def find(self, path: str, what: str, **kwargs: Any) -> Any:
         """Like get, with None for what does not exist."""
@@ -182,6 +213,7 @@ class NomadClient:
         retry: bool = True,
     ) -> tuple[Any, int]:
         """Decoded answer and its index; C(what) says in an error what was being done."""
+        self._doing[:] = [what]
         deadline = time.monotonic() + self.timeout
         while True:
             try:
@@ -224,9 +256,9 @@ class NomadClient:
             return None, int(index) if index.isdigit() else 0
         try:
             return json.loads(response.content), int(index) if index.isdigit() else 0
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise NomadError(
-                f"{self.address} answered with something that is not JSON ({shorten(response.text)}) while {what}: "
+                f"{self.address} answered with something that is not JSON ({_quote(response)}) while {what}: "
                 "check that nomad_address is Nomad's HTTP API.",
                 "protocol",
                 response.status_code,
@@ -268,7 +300,7 @@ class NomadClient:
 
     def _explain_response(self, response: requests.Response, what: str) -> NomadError:
         status = response.status_code
-        words = shorten(response.text)
+        words = _quote(response)
         said = f"{status} {words}".strip()
         lower = words.lower()
         if any(part in lower for part in NO_LEADER_WORDS):
@@ -313,6 +345,15 @@ class NomadClient:
         return NomadError(f"Nomad at {self.address} failed ({said}) while {what}.", "server", status, words)
 
 
+def _quote(response: requests.Response) -> str:
+    """What an answer says, for an error; without contents of objects, which may be secrets."""
+    text = response.text
+    # The answer to a write that came too late holds the variable as somebody else wrote it.
+    if (response.ok or response.status_code == 409) and text.lstrip()[:1] in ("{", "[", '"'):
+        return "an incomplete object" if response.ok else ""
+    return shorten(text)
+
+
 def create_module(argument_spec: Json, **kwargs: Any) -> AnsibleModule:
     """An AnsibleModule with the connection options, check mode, and python-nomad at hand."""
     spec = nomad_argument_spec()
@@ -323,12 +364,29 @@ def create_module(argument_spec: Json, **kwargs: Any) -> AnsibleModule:
     return module
 
 
+def as_nomad_error(client: NomadClient, error: Exception) -> NomadError | None:
+    """One sentence for what went wrong in an action; None for what has none."""
+    if isinstance(error, NomadError):
+        return error
+    if isinstance(error, ObjectError):
+        return NomadError(str(error), "option")
+    # What a server that is no Nomad, or another version of it, leaves to the code that reads its answer.
+    if isinstance(error, (AttributeError, LookupError, TypeError, ValueError)):
+        return client.misunderstood(client.doing, f"{type(error).__name__}: {shorten(str(error), 80)}")
+    return None
+
+
 def run_module(module: AnsibleModule, action: Callable[[AnsibleModule, NomadClient], Json]) -> None:
     """Run the action and end the module with its result, or with one sentence."""
     try:
-        result = action(module, NomadClient.from_params(module.params))
+        client = NomadClient.from_params(module.params)
     except NomadError as error:
-        module.fail_json(msg=str(error), **error.result)
+        module.fail_json(msg=str(error))
+    try:
+        result = action(module, client)
+    except (NomadError, ObjectError, AttributeError, LookupError, TypeError, ValueError) as error:
+        failure = as_nomad_error(client, error) or error
+        module.fail_json(msg=str(failure), **getattr(failure, "result", {}))
     else:
         module.exit_json(**result)
 
@@ -337,12 +395,15 @@ def create_object_module(
     fields: Json,
     single: str,
     many: str,
-    key: str = "name",
+    key: str | Sequence[str] = "name",
     states: bool = True,
     extra_options: Json | None = None,
     **kwargs: Any,
 ) -> AnsibleModule:
-    """A module for one object by top-level options, or many by the list option C(many)."""
+    """A module for one object by top-level options, or many by the list option C(many).
+
+    C(key) names the option that every object needs, or several of which it needs at least one.
+    """
     objects = ObjectModule(fields, single, many, key, states, extra_options)
     module = create_module(objects.spec, **objects.rules, **kwargs)
     module.imagine_object = objects
@@ -356,13 +417,22 @@ def run_objects(module: AnsibleModule, build: Callable[[AnsibleModule, NomadClie
     def action(module: AnsibleModule, client: NomadClient) -> Json:
         try:
             return objects.run(build(module, client), module.params, module.check_mode)
-        except ObjectError as error:
-            raise NomadError(str(error), "option") from error
         except PartlyDone as error:
-            if not isinstance(error.cause, (NomadError, ObjectError)):
+            failure = as_nomad_error(client, error.cause)
+            if failure is None:
                 raise error.cause from error
-            failure = NomadError(str(error.cause), getattr(error.cause, "kind", "option"))
             failure.result = error.result
             raise failure from error
 
     run_module(module, action)
+
+
+def create_info_module(options: Json | None = None, names: bool = True) -> AnsibleModule:
+    """A module that reads objects: all, or those in the option C(names)."""
+    spec: Json = {"names": {"type": "list", "elements": "str"}} if names else {}
+    return create_module({**spec, **(options or {})})
+
+
+def run_info(module: AnsibleModule, key: str, find: Callable[[NomadClient], Any]) -> None:
+    """Read, and return what was found as C(key)."""
+    run_module(module, lambda module, client: {"changed": False, key: find(client)})
