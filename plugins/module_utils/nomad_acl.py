@@ -201,13 +201,13 @@ TOKEN_FIELDS: Json = {
 }
 
 
-def token_state(raw: Mapping[str, Any]) -> Json:
-    """The comparable part of a token as Nomad's list returns it."""
+def token_state(raw: Mapping[str, Any], role_names: Mapping[str, str]) -> Json:
+    """The comparable part of a token as Nomad's list returns it, which has only IDs of roles."""
     return {
         "name": raw["Name"],
         "type": raw["Type"],
         "policies": sorted(raw.get("Policies") or []),
-        "roles": sorted(role["Name"] for role in raw.get("Roles") or []),
+        "roles": sorted(role_names[link["ID"]] for link in raw.get("Roles") or [] if link["ID"] in role_names),
         "global": bool(raw.get("Global")),
     }
 
@@ -264,8 +264,15 @@ class Tokens(NomadObjects):
             raw = self._match(item, alive)
             if raw is not None:
                 self.raw[item["name"]] = raw
-                states[item["name"]] = token_state(raw)
-        return states
+                states[item["name"]] = raw
+        role_names = self._role_names(list(states.values()))
+        return {name: token_state(raw, role_names) for name, raw in states.items()}
+
+    def _role_names(self, tokens: Sequence[Json]) -> dict[str, str]:
+        """Names of roles by ID, where a token has any; roles that were deleted are left out, as Nomad does."""
+        if not any(raw.get("Roles") for raw in tokens):
+            return {}
+        return {raw["ID"]: raw["Name"] for raw in self.client.get_list("acl/roles", "listing the ACL roles")}
 
     @staticmethod
     def _match(item: Mapping[str, Any], alive: Sequence[Json]) -> Json | None:
@@ -287,15 +294,17 @@ class Tokens(NomadObjects):
 
     def find(self, names: Sequence[str] | None) -> list[Json]:
         now = datetime.now(timezone.utc)
+        tokens = chosen(self._list(), names)
+        role_names = self._role_names(tokens)
         return [
             {
-                **token_state(raw),
+                **token_state(raw, role_names),
                 "accessor_id": raw["AccessorID"],
                 "created": raw["CreateTime"],
                 "expires": token_expiry(raw),
                 "expired": expired(raw, now),
             }
-            for raw in chosen(self._list(), names)
+            for raw in tokens
         ]
 
     def wanted(self, item: Mapping[str, Any], current: Json | None) -> Json:

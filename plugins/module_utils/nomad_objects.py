@@ -176,6 +176,7 @@ class Namespaces(ListedObjects):
     list_path = "namespaces"
     path = "namespace"
     remedies: Mapping[str, str] = {
+        "non-existent quota": "make the quota first, which needs Nomad Enterprise, or leave quota out",
         "non-terminal": "stop its jobs first",
         "volumes": "delete its volumes first",
         "variables": "delete its variables first",

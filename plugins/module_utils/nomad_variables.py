@@ -83,13 +83,14 @@ class Variables(NomadObjects):
     noun = "variable"
     remedies: Mapping[str, str] = {
         "limited to 64KiB": "split it into several variables",
-        "nonexistent namespace": "make the namespace first with nomad_namespace",
     }
 
     def __init__(self, client: NomadClient, namespace: str | None = None) -> None:
         super().__init__(client)
         #: of the variables that name none
         self.namespace = namespace or client.namespace or "default"
+        #: those that are there
+        self.namespaces = {"default"}
 
     def _namespace(self, item: Mapping[str, Any]) -> str:
         return str(item["namespace"] or self.namespace)
@@ -193,9 +194,30 @@ class Variables(NomadObjects):
                 f"Variable '{self.identify(item)}' would have no items: give at least one in the option items, or set "
                 "state to absent."
             )
+        if current is None:
+            self._check_namespace(item)
         if wanted != have:
             self._check_index(item)
         return {"items": wanted}
+
+    def _check_namespace(self, item: Mapping[str, Any]) -> None:
+        """Raise ObjectError for a namespace that does not exist, in which Nomad would keep the variable silently."""
+        namespace = self._namespace(item)
+        if namespace in self.namespaces:
+            return
+        try:
+            found = self.client.get_object(f"namespace/{segment(namespace)}", f"reading namespace '{namespace}'")
+        except NomadError as error:
+            # Whoever may not read the namespace may still write variables.
+            if error.kind != "auth":
+                raise
+        else:
+            if found is None:
+                raise ObjectError(
+                    f"Variable '{self.identify(item)}' belongs to a namespace that does not exist: correct namespace, "
+                    "or make it first with nomad_namespace."
+                )
+        self.namespaces.add(namespace)
 
     def _check_index(self, item: Mapping[str, Any]) -> None:
         """Raise NomadError where the variable is not the one that the caller has seen."""
