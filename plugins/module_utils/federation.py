@@ -75,10 +75,8 @@ def held(allocations: Iterable[Json]) -> dict[str, list[Json]]:
 
 def list_allocations(client: NomadClient) -> list[Json]:
     """All allocations with what they hold, in one request."""
-    found: list[Json] = (
-        client.get("allocations", "listing the allocations", params={"namespace": "*", "resources": "true"}) or []
-    )
-    return found
+    params = {"namespace": "*", "resources": "true"}
+    return client.get_list("allocations", "listing the allocations", params=params)
 
 
 def _task_resources(allocations: Sequence[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:

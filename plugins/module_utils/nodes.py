@@ -23,8 +23,7 @@ def list_nodes(client: NomadClient, resources: bool = False, filter_expression: 
     params = {"resources": "true"} if resources else {}
     if filter_expression:
         params["filter"] = filter_expression
-    nodes: list[Json] = client.get("nodes", "listing the nodes", params=params) or []
-    return nodes
+    return client.get_list("nodes", "listing the nodes", params=params)
 
 
 def alive_first(nodes: Sequence[Json]) -> list[Json]:
@@ -54,8 +53,7 @@ def read_nodes(client: NomadClient, nodes: Sequence[Mapping[str, Any]]) -> list[
     """Everything Nomad knows of several nodes, those left out that have gone in the meantime; one request a node."""
 
     def read(node: Mapping[str, Any]) -> Json | None:
-        found: Json | None = client.find(f"node/{segment(node['ID'])}", f"reading node '{node['Name']}'")
-        return found
+        return client.get_object(f"node/{segment(node['ID'])}", f"reading node '{node['Name']}'")
 
     if not nodes:
         return []

@@ -99,17 +99,13 @@ class Registry:
     def read(self) -> Registry:
         """Read what is there now; a federation without any is empty."""
         what = "reading the registry of the federation"
-        found = self.client.find(f"var/{REGISTRY_PATH}", what, params={"namespace": REGISTRY_NAMESPACE})
+        found = self.client.get_object(f"var/{REGISTRY_PATH}", what, params={"namespace": REGISTRY_NAMESPACE})
         if found is None:
             self.index, self._items = 0, {}
             return self
-        items = found.get("Items") if isinstance(found, dict) else None
+        items = found.get("Items")
         if not isinstance(items, dict) or not isinstance(found.get("ModifyIndex"), int):
-            raise NomadError(
-                f"{self.client.address} answered in a form that is not Nomad's while {what}: check that nomad_address "
-                "is Nomad's HTTP API.",
-                "protocol",
-            )
+            raise self.client.misunderstood(what, "a variable without Items and ModifyIndex")
         self.index = found["ModifyIndex"]
         self._items = {name: decode(name, text) for name, text in items.items()}
         return self

@@ -15,8 +15,8 @@ description:
     one call with O(sites).
   - The registry is the Nomad variable C(imagine/registry) in the namespace V(default), whatever O(nomad_namespace) is.
     It holds all sites and VOs, so that a name, domain or address never belongs to two sites, even where several
-    operators register at once. Everything that one call changes is one write, which succeeds or leaves the registry as it was; a
-    write that came too late is repeated on top of the other one.
+    operators register at once. Everything that one call changes is one write, which succeeds or leaves the registry as
+    it was; a write that came too late is repeated on top of the other one.
   - The domain of a site, its host names for each VO, and the names and addresses of its nodes must belong to no other
     site, and the federation must have its VOs.
   - The token needs the capabilities C(read), C(write) and C(destroy) for this variable.
