@@ -31,10 +31,9 @@ if TYPE_CHECKING:
 REQUESTS_IMPORT_ERROR: str | None = None
 try:
     import requests
-    from requests.auth import AuthBase, HTTPBasicAuth
+    from requests.auth import HTTPBasicAuth
 except ImportError:
     REQUESTS_IMPORT_ERROR = traceback.format_exc()
-    AuthBase = object
 
 Json = dict[str, Any]
 
@@ -82,11 +81,9 @@ def repository_segment(name: str) -> str:
     return quote(quote(name, safe=""), safe="")
 
 
-class NoAuth(AuthBase):  # type: ignore[misc, unused-ignore]
-    """Nobody, even where a .netrc names somebody."""
-
-    def __call__(self, request: Any) -> Any:
-        return request
+def nobody(request: Any) -> Any:
+    """No credentials, even where a .netrc has some."""
+    return request
 
 
 class HarborClient:
@@ -105,7 +102,7 @@ class HarborClient:
         self.timeout = timeout
         self._check_options(username, password, ca_cert)
         self._verify: Any = ca_cert or True
-        self._auth = HTTPBasicAuth(username.encode(), (password or "").encode()) if username else NoAuth()
+        self._auth: Any = HTTPBasicAuth(username.encode(), (password or "").encode()) if username else nobody
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "imagine.platform"
         self._csrf_token = ""
@@ -322,7 +319,7 @@ class HarborClient:
         if isinstance(cause, requests.exceptions.SSLError) or "CERTIFICATE_VERIFY_FAILED" in words:
             if "WRONG_VERSION_NUMBER" in words:
                 return HarborError(
-                    f"harbor_url is '{self.url}', but no TLS is spoken there: write it with http:// or correct the port.",
+                    f"harbor_url is '{self.url}', but no TLS is spoken there: write it with http://, or correct it.",
                     "tls",
                     words=words,
                 )
