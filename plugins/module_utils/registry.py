@@ -84,7 +84,16 @@ NO_SITE: Json = {
     "certificate_fingerprint": "",
 }
 _NO_NODE: Json = {"address": "", "public_address": "", "roles": [], "vos": []}
-NO_VO: Json = {"namespace": "", "base_domain": "", "entitlements": []}
+NO_VO: Json = {
+    "namespace": "",
+    "base_domain": "",
+    "entitlements": [],
+    "auth_method": "",
+    "claim": "entitlements",
+    "access": "read",
+    "policies": [],
+    "harbor_project": "",
+}
 _VO_NAME = r"[A-Za-z0-9/]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?"
 
 
@@ -147,9 +156,11 @@ class Registry:
                     "Path": REGISTRY_PATH,
                     "Items": {name: encode(value) for name, value in items.items()},
                 }
-                self.client.post(f"var/{REGISTRY_PATH}", what, body, params=params)
+                made = self.client.post(f"var/{REGISTRY_PATH}", what, body, params=params)
+                index = made["ModifyIndex"]
             else:
                 self.client.delete(f"var/{REGISTRY_PATH}", what, params=params)
+                index = 0
         except NomadError as error:
             if error.kind == "conflict":
                 # Nomad's words are the whole registry.
@@ -163,6 +174,7 @@ class Registry:
                     "option",
                 ) from error
             raise
+        self.index, self._items = index, items
 
 
 def encode(value: Json) -> str:
@@ -389,7 +401,7 @@ def _check_site(name: str, state: Mapping[str, Any]) -> None:
 
 
 class RegisteredVos(Entries):
-    """What the registry knows of VOs: an item has the options C(name) and those of NO_VO."""
+    """What the registry knows of VOs: an item has the option C(name) and those of NO_VO."""
 
     kind = VO
 
@@ -406,8 +418,9 @@ class RegisteredVos(Entries):
         if item["state"] == "absent":
             return
         namespace, base = item["namespace"], item["base_domain"]
-        if namespace is not None and not re.fullmatch(NAMESPACE, namespace):
-            raise ObjectError(f"VO '{name}' has namespace '{namespace}': use 1 to 128 letters, digits and hyphens.")
+        # The names of its policy and role are longer by a prefix.
+        if namespace is not None and (not re.fullmatch(NAMESPACE, namespace) or len(namespace) > 120):
+            raise ObjectError(f"VO '{name}' has namespace '{namespace}': use 1 to 120 letters, digits and hyphens.")
         if namespace == REGISTRY_NAMESPACE:
             raise ObjectError(f"VO '{name}' has namespace '{namespace}', which is not for a VO: give it its own.")
         if base is not None and not re.fullmatch(DOMAIN, base):
@@ -424,13 +437,17 @@ class RegisteredVos(Entries):
 
     def wanted(self, item: Mapping[str, Any], current: Json | None) -> Json:
         state = {key: (current or NO_VO)[key] for key in NO_VO}
-        for option in ("namespace", "base_domain"):
+        for option, have in state.items():
             if item[option] is not None:
-                state[option] = item[option]
+                state[option] = sorted(set(item[option])) if isinstance(have, list) else item[option]
+        for option in ("namespace", "base_domain"):
             if not state[option]:
                 raise ObjectError(f"VO '{item['name']}' has no {option}: give it.")
-        if item["entitlements"] is not None:
-            state["entitlements"] = sorted(set(item["entitlements"]))
+        if current and state["namespace"] != current["namespace"]:
+            raise ObjectError(
+                f"VO '{item['name']}' has the namespace '{current['namespace']}', and what is in it cannot move to "
+                f"'{state['namespace']}': leave namespace out, or remove the VO first."
+            )
         return state
 
     def judge(self, changes: Mapping[str, Json | None]) -> None:

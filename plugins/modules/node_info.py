@@ -18,14 +18,8 @@ description:
   - M(imagine.platform.nomad_node_info) lists Nomad's nodes alone, and can wait for them.
 extends_documentation_fragment:
   - imagine.platform.attributes
+  - imagine.platform.attributes.info
   - imagine.platform.nomad
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-  idempotent:
-    support: full
 options:
   names:
     description:

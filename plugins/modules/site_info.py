@@ -15,14 +15,8 @@ description:
   - Takes two requests however many sites and nodes there are.
 extends_documentation_fragment:
   - imagine.platform.attributes
+  - imagine.platform.attributes.info
   - imagine.platform.nomad
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: N/A
-  idempotent:
-    support: full
 options:
   name:
     description:
