@@ -116,18 +116,22 @@ class Vos(RegisteredVos):
         namespaces = self._read_namespaces(both)
         policies = self._read_policies(both)
         roles = self._read_roles(both)
-        bound = self._read_rules(both)
+        going = {item["name"] for item in items if item["state"] == "absent"}
+        bound = self._read_rules(both, bool(going))
         projects = self._read_projects(both)
         self.known = {}
         for name, entry in {**wanted, **entries}.items():
             acl = acl_name(entry["namespace"])
+            # Rules of other auth methods are somebody else's, until the role itself goes.
+            methods = {entry["auth_method"], wanted.get(name, entry)["auth_method"]}
+            own = [rule for rule in bound.get(acl, []) if name in going or rule["auth_method"] in methods]
             policy, role = policies.get(acl), roles.get(acl)
             self.known[name] = {
                 **{key: entry[key] for key in NO_VO},
                 "description": namespaces.get(entry["namespace"], {}).get("description"),
                 "policy_rules": policy["rules"] if policy else None,
                 "role_policies": role["policies"] if role else None,
-                "binding_rules": bound.get(acl, []),
+                "binding_rules": own,
                 "harbor_project_exists": projects.get(entry["harbor_project"]),
             }
         return {name: self.known[name] for name in entries}
@@ -147,11 +151,11 @@ class Vos(RegisteredVos):
         items = [_item(ROLE_FIELDS, "present", name=acl_name(entry["namespace"])) for entry in entries]
         return self.roles.read(items) if items else {}
 
-    def _read_rules(self, entries: Sequence[Json]) -> dict[str, list[Json]]:
-        """By role, the binding rules of the auth methods that VOs have."""
-        methods = sorted({entry["auth_method"] for entry in entries} - {""})
+    def _read_rules(self, entries: Sequence[Json], everything: bool) -> dict[str, list[Json]]:
+        """By role, the binding rules of the auth methods that VOs have, or of all."""
+        methods = None if everything and entries else sorted({entry["auth_method"] for entry in entries} - {""})
         found: dict[str, list[Json]] = {}
-        for rule in self.rules.find(methods) if methods else []:
+        for rule in self.rules.find(methods) if methods != [] else []:
             if rule["bind_type"] == "role":
                 known = {"auth_method": rule["auth_method"], "selector": rule["selector"]}
                 found.setdefault(rule["bind_name"], []).append(known)

@@ -59,6 +59,7 @@ options:
       - Name of the Nomad ACL auth method by which members log in. It must exist, see
         M(imagine.platform.nomad_acl_auth_method).
       - Without one there are no binding rules. An empty string takes them away.
+      - Rules that bind other auth methods to the role of the VO are left alone, until the VO is removed.
     type: str
   claim:
     description:
