@@ -171,6 +171,7 @@ VARIABLES: dict[str, Variable] = {
     "site_latitude": Variable("float", minimum=-90, maximum=90),
     "site_longitude": Variable("float", minimum=-180, maximum=180),
     "site_pue": Variable("float", minimum=1, maximum=10),
+    "site_contact": Variable(pattern=r"[^@\s<>]+@[^@\s<>]+", expected="an e-mail address"),
     "site_vos": Variable("list"),
     "node_name": Variable(),
     "node_roles": Variable("list", required=True),

@@ -275,13 +275,13 @@ class Sites(Entries):
             )
         if item["state"] == "absent":
             return
-        for option in ("domain", "country", "latitude", "longitude", "pue"):
+        for option in ("domain", "country", "latitude", "longitude", "pue", "contact"):
             value = item[option]
-            problem = "" if value is None else value_problem(value, VARIABLES[f"site_{option}"])
+            # What may be empty is taken away so.
+            given = value is not None and (value != "" or option == "domain")
+            problem = value_problem(value, VARIABLES[f"site_{option}"]) if given else ""
             if problem:
                 raise ObjectError(f"Site '{name}' has {option} '{value}': {problem}.")
-        if item["contact"] and not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", item["contact"]):
-            raise ObjectError(f"Site '{name}' has contact '{item['contact']}': write an e-mail address.")
         if item["certificate_fingerprint"]:
             fingerprint(name, item["certificate_fingerprint"])
         seen = set()
