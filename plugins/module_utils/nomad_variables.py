@@ -137,7 +137,7 @@ class Variables(NomadObjects):
         """Which of many variables exist; None where to ask would save nothing."""
         if len(items) == 1:
             return None
-        found = set()
+        found: set[str] = set()
         for namespace in sorted({self._namespace(item) for item in items}):
             paths = [item["path"] for item in items if self._namespace(item) == namespace]
             found.update(f"{namespace}:{raw['Path']}" for raw in self._list(namespace, common_prefix(paths)))
