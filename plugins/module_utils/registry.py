@@ -131,7 +131,10 @@ class Registry:
     @property
     def sites(self) -> dict[str, Json]:
         """All sites by name."""
-        return {name: {**NO_SITE, **raw} for name, raw in self.all(SITE).items()}
+        return {
+            name: {**NO_SITE, **raw, "nodes": [{**_NO_NODE, **node} for node in raw.get("nodes", [])]}
+            for name, raw in self.all(SITE).items()
+        }
 
     @property
     def vos(self) -> dict[str, Json]:
@@ -193,7 +196,7 @@ def decode(name: str, text: Any) -> Json:
         value = json.loads(text)
     except (AttributeError, ValueError, binascii.Error, zlib.error, RecursionError):
         value = None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not _has_form(name, value):
         raise NomadError(
             f"The item '{name}' of the Nomad variable '{REGISTRY_PATH}' in namespace '{REGISTRY_NAMESPACE}' is not "
             "what this collection writes: restore the variable from a snapshot, or remove the item and register it "
@@ -201,6 +204,27 @@ def decode(name: str, text: Any) -> Json:
             "registry",
         )
     return value
+
+
+def _has_form(name: str, value: Json) -> bool:
+    """Whether what this version knows of an entry is of the type that it must be."""
+    if name.startswith(f"{VO}/"):
+        return _fits(value, NO_VO)
+    nodes = value.get("nodes", [])
+    return not name.startswith(f"{SITE}/") or (
+        isinstance(nodes, list)
+        and all(isinstance(node, dict) and "name" in node and _fits(node, {"name": "", **_NO_NODE}) for node in nodes)
+        and _fits({**value, "nodes": []}, NO_SITE)
+    )
+
+
+def _fits(value: Json, empty: Json) -> bool:
+    for key, nothing in empty.items():
+        found = value.get(key, nothing)
+        kinds = (int, float, type(None)) if nothing is None else type(nothing)
+        if not isinstance(found, kinds) or (isinstance(found, list) and not all(isinstance(x, str) for x in found)):
+            return False
+    return True
 
 
 class Entries(ObjectSet):
