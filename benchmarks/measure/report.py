@@ -109,9 +109,21 @@ def _growth(result: Json) -> tuple[list[str], list[list[str]]]:
     return ["Nodes", "Cold s", "Floor s", "Ratio", "Second s", "Executions", "Memory MiB"], rows
 
 
+def _objects(result: Json) -> tuple[list[str], list[list[str]]]:
+    header = ["Nomad", "Objects", "Made: loop s", "bulk s", "Ratio", "Unchanged: loop s", "bulk s", "Ratio"]
+    rows = []
+    for item in result["objects"]:
+        row = [item["kind"], str(item["count"])]
+        for run in ("create", "again"):
+            loop, bulk = item[f"loop_{run}"], item[f"bulk_{run}"]
+            row += [_seconds(loop), _seconds(bulk), _ratio(loop, bulk)]
+        rows.append(row)
+    return header, rows
+
+
 def sections(result: Json) -> list[tuple[list[str], list[list[str]]]]:
     """All tables that have rows."""
-    made = [_six(result), _targets(result), _growth(result), _roles(result), _slowest(result)]
+    made = [_six(result), _targets(result), _growth(result), _objects(result), _roles(result), _slowest(result)]
     return [section for section in made if section[1]]
 
 
