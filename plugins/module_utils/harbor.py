@@ -106,6 +106,7 @@ class HarborClient:
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "imagine.platform"
         self._csrf_token = ""
+        self._known = False
 
     def _check_options(self, username: str | None, password: str | None, ca_cert: str | None) -> None:
         if self.timeout <= 0:
@@ -175,8 +176,11 @@ class HarborClient:
             page += 1
 
     def require_login(self) -> None:
-        """Fail where the credentials are wrong: Harbor takes whom it does not know for nobody, and shows him less."""
-        if self.username and not self.knows_me():
+        """Fail where the credentials are wrong: Harbor takes whom it does not know for nobody, and shows them less."""
+        if not self.username or self._known:
+            return
+        self._known = self.knows_me()
+        if not self._known:
             raise self._refused(401, "unauthorized", f"401 for '{self.username}'", "checking the credentials")
 
     def knows_me(self) -> bool:

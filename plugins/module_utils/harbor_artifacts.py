@@ -75,6 +75,7 @@ def describe_artifact(raw: Mapping[str, Any], project: str, repository: str) -> 
 def list_artifacts(client: HarborClient, project: str, repository: str | None, reference: str | None) -> list[Json]:
     """Artifacts of a project, of one of its repositories, or the one that a tag or digest names, if it is there."""
     check_project_name(project)
+    client.require_login()
     query = {"with_tag": "true", "with_label": "true", "with_scan_overview": "true", "with_immutable_status": "true"}
     if repository is not None and reference is not None:
         path = f"{repository_path(project, repository)}/artifacts/{segment(reference)}"

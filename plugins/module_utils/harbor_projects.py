@@ -70,7 +70,11 @@ def project_path(name: str) -> str:
 def find_project(client: HarborClient, name: str) -> Json | None:
     """A project as Harbor returns it, or None."""
     check_project_name(name)
-    return client.find(project_path(name), f"reading project '{name}'", headers=BY_NAME)
+    project = client.find(project_path(name), f"reading project '{name}'", headers=BY_NAME)
+    if project is not None and text(part(project, "metadata"), "public") == "true":
+        # Anybody may read it, even with credentials that are wrong.
+        client.require_login()
+    return project
 
 
 def missing_project(name: str) -> HarborError:

@@ -117,6 +117,9 @@ class Document:
         # An answer may leave out what is empty; a request may not set what Harbor would ignore.
         self._answers = self._registry(request=False)
         self._requests = self._registry(request=True)
+        #: by the schema in the document, which stays where it is
+        self._validators: dict[tuple[int, bool], Draft4Validator] = {}
+        self._errors = {"schema": {"$ref": "#/definitions/Errors"}, "headers": {}}
 
     def _operations(self) -> Iterator[Operation]:
         for template, item in self.raw["paths"].items():
@@ -166,9 +169,14 @@ class Document:
         return schema
 
     def _judge(self, raw: Mapping[str, Any], value: Any, request: bool, where: str) -> None:
-        registry = self._requests if request else self._answers
-        validator = Draft4Validator(self._schema(raw, request), registry=registry, format_checker=FORMATS)
-        error = best_match(validator.iter_errors(value))
+        key = (id(raw), request)
+        if key not in self._validators:
+            registry = self._requests if request else self._answers
+            schema = self._schema(raw, request)
+            self._validators[key] = Draft4Validator(schema, registry=registry, format_checker=FORMATS)
+        validator = self._validators[key]
+        # Most keep to it, and looking for the best words takes long.
+        error = None if validator.is_valid(value) else best_match(validator.iter_errors(value))
         if error is not None:
             place = "/".join(str(step) for step in error.absolute_path)
             raise Violation(f"{where}: {place or 'the whole'}: {error.message}")
@@ -250,8 +258,11 @@ class Document:
         if declared is None:
             if status not in UNDECLARED:
                 raise Violation(f"{where}: the document has no such answer")
-            declared = {"schema": {"$ref": "#/definitions/Errors"}, "headers": {"X-Harbor-CSRF-Token": {}}}
+            declared = self._errors
         declared = self._resolve(declared)
+        if status >= 400 and "schema" not in declared:
+            # An omission: all errors have the same body.
+            declared = {**declared, **self._errors}
         known = {name.lower() for name in declared.get("headers", {})}
         for name in headers:
             if name.lower() not in (*known, *COMMON_HEADERS, "x-harbor-csrf-token"):

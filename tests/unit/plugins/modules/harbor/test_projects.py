@@ -53,6 +53,8 @@ def test_update_writes_only_what_changes_and_keeps_the_expiry(standin: Standin, 
 
 def test_many_projects_cost_few_requests(standin: Standin, harbor: Any) -> None:
     wanted = [{"name": f"p{number}", "public": number % 2 == 0} for number in range(120)]
+    for project in wanted[:-1]:
+        standin.make_project(project["name"], public=str(project["public"]).lower())
     assert harbor("harbor_project", projects=wanted)["changed"] is True
     standin.asked.clear()
     again = harbor("harbor_project", projects=wanted)
@@ -170,11 +172,22 @@ def test_members_of_all_kinds(standin: Standin, harbor: Any, life: Any, change: 
 
 
 def test_many_members(standin: Standin, harbor: Any) -> None:
+    project = standin.project_named("library")["project_id"]
     for number in range(150):
-        standin.users[f"user-{number}"] = {"id": 1000 + number, "password": "x", "admin": False}
+        standin.members[number + 1] = {
+            "id": number + 1,
+            "project_id": project,
+            "entity_name": f"user-{number}",
+            "entity_type": "u",
+            "role_id": 3,
+        }
     members = [{"name": f"user-{number}", "role": "guest"} for number in range(150)]
-    assert harbor("harbor_project_member", project="library", members=members)["changed"] is True
     assert harbor("harbor_project_member", project="library", members=members)["changed"] is False
+    # The project, the credentials, and two pages.
+    assert len(standin.asked) == 4
+    members[149]["role"] = "developer"
+    assert harbor("harbor_project_member", project="library", members=members)["changed"] is True
+    assert standin.members[150]["role_id"] == 2
 
 
 def test_role_that_the_module_does_not_know(standin: Standin, harbor: Any) -> None:
