@@ -56,9 +56,12 @@ def configure(client: HarborClient, params: Mapping[str, Any], check_mode: bool)
         wanted = _setting(name, value, values)
         if _known(values[name]) != _known(wanted):
             if not editable[name]:
+                why = "read-only there"
+                if name == "auth_mode":
+                    why += ", as always once there are users besides its administrator"
                 raise ObjectError(
                     f"{name} cannot be changed in Harbor at {client.url} from {values[name]!r} to {wanted!r}: it is "
-                    "read-only there, remove it from settings."
+                    f"{why}; remove it from settings."
                 )
             before[name] = values[name]
             after[name] = wanted

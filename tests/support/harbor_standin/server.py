@@ -128,6 +128,7 @@ class Standin:
     def reset(self) -> None:
         """A fresh Harbor."""
         self.next_id = 100
+        self.made_secrets: list[str] = []
         self.users = {
             ADMIN[0]: {"id": 1, "password": ADMIN[1], "admin": True},
             "alice": {"id": 2, "password": "Alice12345", "admin": False},
@@ -187,6 +188,11 @@ class Standin:
     def new_id(self) -> int:
         self.next_id += 1
         return self.next_id
+
+    def new_secret(self) -> str:
+        """A secret for a robot account, remembered so that tests can look for it."""
+        self.made_secrets.append(secrets.token_urlsafe(24) + "aA1")
+        return self.made_secrets[-1]
 
     def make_project(self, name: str, owner: str = "admin", registry: int = 0, **metadata: str) -> Json:
         identifier = self.new_id()
@@ -527,7 +533,7 @@ class Standin:
             "permissions": body["permissions"],
             "creation_time": now(),
             "update_time": now(),
-            "secret": secrets.token_urlsafe(24) + "aA1",
+            "secret": self.new_secret(),
             "project_id": project_id,
         }
         self.robots[identifier] = robot
@@ -577,7 +583,7 @@ class Standin:
                 )
             robot["secret"] = secret
             return {}
-        robot["secret"] = secrets.token_urlsafe(24) + "aA1"
+        robot["secret"] = self.new_secret()
         return {"secret": robot["secret"]}
 
     def DeleteRobot(self, call: Call) -> Any:

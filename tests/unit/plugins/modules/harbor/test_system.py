@@ -97,6 +97,7 @@ def test_settings_that_are_fixed(standin: Standin, harbor: Any) -> None:
     assert harbor("harbor_configuration", settings={"read_only": False})["changed"] is False
     message = harbor("harbor_configuration", fails=True, settings={"auth_mode": "oidc_auth"})["msg"]
     assert "from 'db_auth' to 'oidc_auth'" in message
+    assert "users besides its administrator" in message
     standin.faults = [Fault(200, body=b"{}")]
     assert "without any setting" in harbor("harbor_configuration_info", fails=True)["msg"]
 
