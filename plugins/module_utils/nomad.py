@@ -415,8 +415,10 @@ def run_objects(module: AnsibleModule, build: Callable[[AnsibleModule, NomadClie
     objects: ObjectModule = module.imagine_object
 
     def action(module: AnsibleModule, client: NomadClient) -> Json:
+        # A module may take secrets out of its parameters, which go into the log and the result.
+        params = dict(module.params)
         try:
-            return objects.run(build(module, client), module.params, module.check_mode)
+            return objects.run(build(module, client), params, module.check_mode)
         except PartlyDone as error:
             failure = as_nomad_error(client, error.cause)
             if failure is None:
