@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -15,17 +16,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import example_playbook
 import nomad as python_nomad
 import pytest
 import registry_cases as cases
 import requests
+import yaml
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from harbor_standin.fixtures import harbor_document, harbor_server, standin
+from harbor_standin.server import ADMIN, Standin
 from registry_cases import ENTITLEMENT, OTHER_VO, VO, WANTED, objects, site
 
 from ansible_collections.imagine.platform.plugins.module_utils import registry
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import NomadClient, NomadError
 
+__all__ = ["harbor_document", "harbor_server", "standin"]
 MODULES = Path(__file__).parents[2] / ".collections"
 
 
@@ -72,7 +78,7 @@ def empty(api: Any) -> Iterator[None]:
             if policy["Name"].startswith("vo-"):
                 api("delete", f"acl/policy/{policy['Name']}")
         for namespace in api("get", "namespaces"):
-            if namespace["Name"] in ("imagine", "lifewatch"):
+            if namespace["Name"] in ("imagine", "lifewatch", "ai4eosc", "tutorials"):
                 api("delete", f"namespace/{namespace['Name']}")
 
     clear()
@@ -421,6 +427,80 @@ def test_node_that_goes_while_it_is_read(
 
     monkeypatch.setattr(NomadClient, "get_object", gone)
     assert nomad("node_info")["nodes"] == []
+
+
+# The documentation's examples, and the inventory's
+
+# The second of two examples takes back what the first has done.
+NOT_IDEMPOTENT = {
+    "Register a site with two nodes",
+    "Take one node out of the registry, whatever other nodes the site has",
+    "See what would change if a site became active and another one left",
+}
+
+
+def test_examples(
+    nomad: Any, nomad_agent: Any, empty: None, methods: None, node: dict[str, Any], standin: Standin, tmp_path: Path
+) -> None:
+    nomad("vo", **WANTED)
+    nomad("site", **site("ifca", 1, nodes=[{"name": "node-1", "address": "10.1.0.21", "roles": ["ingress"]}]))
+    described = tmp_path / "fedcloud-catchall-operations" / "sites"
+    described.mkdir(parents=True)
+    (described / "IFCA-LCG2.yaml").write_text(
+        "gocdb: IFCA-LCG2\nendpoint: https://keystone.example.org:5000/v3\n"
+        "vos: [{name: vo.imagine-ai.eu, auth: {project_id: 0a}}]\n"
+    )
+    tasks = []
+    for module in ("vo", "vo_info", "site", "site_info", "node_info", "fedcloud_site_info"):
+        for task in example_playbook.examples(module):
+            options = task.get(f"imagine.platform.{module}") or {}
+            if "harbor_url" in options:
+                options.update(harbor_url=standin.url, harbor_username=ADMIN[0])
+            if str(options.get("src")).startswith("https://"):
+                options["src"] = str(described)
+            if options.get("auth_method"):
+                options["auth_method"] = "check-in"
+            tasks.append(task)
+    play = {"vars": {"harbor_robot_secret": ADMIN[1]}, "tasks": tasks}
+    for again in (False, True):
+        done = example_playbook.run(tmp_path, play, example_playbook.connect(nomad_agent))
+        found = example_playbook.results(done)
+        assert not re.search(r"\[WARNING\]|DEPRECATION", done.stderr), done.stderr
+        assert ADMIN[1] not in done.stdout
+        changed = {name for name, result in found if result.get("changed")}
+        assert changed <= NOT_IDEMPOTENT if again else changed > NOT_IDEMPOTENT
+
+
+def test_sites_of_an_inventory(nomad: Any, nomad_agent: Any, empty: None, tmp_path: Path) -> None:
+    """The task of the deployment, with and without a limit."""
+    inventory = example_playbook.CHECKOUT / "inventories" / "example"
+    data = yaml.safe_load((inventory / "group_vars" / "all" / "federation.yml").read_text())
+    nomad("vo", vos=data["federation_vos"])
+    play = {
+        "hosts": "role_*",
+        "vars": {"ansible_connection": "local"},
+        "tasks": [{"ansible.builtin.include_role": {"name": "imagine.platform.nomad", "tasks_from": "sites"}}],
+    }
+    extra = tmp_path / "extra.yml"
+    extra.write_text(yaml.safe_dump({"_nomad_api": nomad_agent.connection}))
+
+    def deploy(*arguments: str) -> bool:
+        done = example_playbook.run(tmp_path, play, {}, "-i", str(inventory), "-e", f"@{extra}", *arguments)
+        return any(result.get("changed") for _name, result in example_playbook.results(done))
+
+    assert deploy("--limit", "incd-tryme-1") is True
+    assert [one["name"] for one in nomad("site_info")["sites"]] == ["incd-imagine"]
+    assert deploy("--check") is True
+    assert deploy() is True
+    assert deploy() is False
+    found = {one["name"]: one for one in nomad("site_info")["sites"]}
+    assert list(found) == ["ifca-imagine", "incd-imagine", "tubitak-imagine"]
+    ifca = found["ifca-imagine"]
+    assert (ifca["title"], ifca["country"], ifca["pue"], ifca["status"]) == ("IFCA-CSIC", "ES", 1.3, "active")
+    nodes = {one["name"]: one for one in ifca["nodes"]}
+    assert nodes["ifca-server-1"]["public_address"] == "203.0.113.10"
+    assert nodes["ifca-batch-1"]["vos"] == ["vo.imagine-ai.eu"]
+    assert len(found["incd-imagine"]["nodes"]) == 8
 
 
 # VOs
