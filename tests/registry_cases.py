@@ -117,7 +117,7 @@ VO_MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"claim": "a.b"}, "letters, digits and underscores"),
     ({"description": "x" * 257}, "256"),
     ({"auth_method": "nothing", "entitlements": [ENTITLEMENT]}, "does not exist: make it first"),
-    ({"auth_method": "check-in", "entitlements": [ENTITLEMENT], "claim": "roles"}, "maps no claim to the list"),
+    ({"auth_method": "case-check-in", "entitlements": [ENTITLEMENT], "claim": "roles"}, "maps no claim to the list"),
     ({"harbor_project": "imagine"}, "give harbor_url"),
     ({"harbor_url": "nonsense"}, "harbor_url is 'nonsense'"),
 ]
@@ -136,7 +136,7 @@ def two_vos(nomad: Any) -> None:
 
 def login_methods(nomad: Any) -> None:
     """Two ways to log in."""
-    for name in ("check-in", "other"):
+    for name in ("case-check-in", "case-other"):
         nomad(
             "nomad_acl_auth_method",
             name=name,
@@ -342,7 +342,7 @@ def what_is_kept_of_other_versions(nomad: Any, api: Any, asked: list[str]) -> No
 
 def life_of_a_vo(nomad: Any, api: Any, asked: list[str]) -> None:
     login_methods(nomad)
-    full = {**WANTED, "auth_method": "check-in", "entitlements": [ENTITLEMENT]}
+    full = {**WANTED, "auth_method": "case-check-in", "entitlements": [ENTITLEMENT]}
     planned = nomad("vo", **full, check_mode=True)
     assert planned["operation"] == "create"
     assert not any(objects(nomad).values())
@@ -355,7 +355,7 @@ def life_of_a_vo(nomad: Any, api: Any, asked: list[str]) -> None:
     assert there["policy"][0]["rules"] == 'namespace "imagine" {\n  policy = "read"\n}\n'
     assert there["role"][0]["policies"] == ["vo-imagine"]
     assert [(rule["auth_method"], rule["bind_type"], rule["selector"]) for rule in there["rules"]] == [
-        ("check-in", "role", f'"{ENTITLEMENT}" in list.entitlements')
+        ("case-check-in", "role", f'"{ENTITLEMENT}" in list.entitlements')
     ]
     for check_mode in (True, False):
         assert nomad("vo", **full, check_mode=check_mode)["changed"] is False
@@ -367,7 +367,7 @@ def life_of_a_vo(nomad: Any, api: Any, asked: list[str]) -> None:
         "base_domain": "other.example.org",
         "description": "Aquatic sciences ü",
         "entitlements": [ENTITLEMENT, other],
-        "auth_method": "other",
+        "auth_method": "case-other",
         "claim": "groups",
         "access": "write",
         "policies": ["more"],
@@ -383,13 +383,13 @@ def life_of_a_vo(nomad: Any, api: Any, asked: list[str]) -> None:
     assert 'policy = "write"' in there["policy"][0]["rules"]
     assert there["role"][0]["policies"] == ["more", "vo-imagine"]
     assert sorted((rule["auth_method"], rule["selector"]) for rule in there["rules"]) == sorted(
-        ("other", f'"{one}" in list.groups') for one in (ENTITLEMENT, other)
+        ("case-other", f'"{one}" in list.groups') for one in (ENTITLEMENT, other)
     )
     assert nomad("vo", name=VO, auth_method="")["changed"] is True
     assert objects(nomad)["rules"] == []
 
-    nomad("vo", name=VO, auth_method="check-in", claim="entitlements")
-    by_hand = {"auth_method": "other", "bind_type": "role", "bind_name": "vo-imagine", "selector": ""}
+    nomad("vo", name=VO, auth_method="case-check-in", claim="entitlements")
+    by_hand = {"auth_method": "case-other", "bind_type": "role", "bind_name": "vo-imagine", "selector": ""}
     nomad("nomad_acl_binding_rule", **by_hand)
     assert nomad("vo", name=VO)["changed"] is False
     assert len(objects(nomad)["rules"]) == 3
@@ -402,7 +402,7 @@ def life_of_a_vo(nomad: Any, api: Any, asked: list[str]) -> None:
 
 def each_part_of_a_vo_comes_back(nomad: Any, api: Any, asked: list[str]) -> None:
     login_methods(nomad)
-    nomad("vo", **WANTED, auth_method="check-in", entitlements=[ENTITLEMENT])
+    nomad("vo", **WANTED, auth_method="case-check-in", entitlements=[ENTITLEMENT])
     assert nomad("vo_info")["vos"][0]["missing"] == []
     rule = objects(nomad)["rules"][0]
     nomad("nomad_acl_binding_rule", id=rule["id"], state="absent")

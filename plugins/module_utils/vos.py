@@ -192,23 +192,26 @@ class Vos(RegisteredVos):
 
     def judge(self, changes: Mapping[str, Json | None]) -> None:
         super().judge({name: None if state is None else _registered(state) for name, state in changes.items()})
-        methods = {state["auth_method"]: name for name, state in changes.items() if state and state["binding_rules"]}
-        found = {method["name"]: method for method in AuthMethods(self.client).find(sorted(methods))} if methods else {}
-        for method, name in methods.items():
-            state = changes[name] or {}
+        self._judge_logins({name: state for name, state in changes.items() if state and state["binding_rules"]})
+        for name, state in changes.items():
+            if state is None:
+                self._judge_removal(name, self.known[name])
+
+    def _judge_logins(self, states: Mapping[str, Json]) -> None:
+        methods = sorted({state["auth_method"] for state in states.values()})
+        found = {method["name"]: method for method in AuthMethods(self.client).find(methods)} if methods else {}
+        for name, state in states.items():
+            method, claim = state["auth_method"], state["claim"]
             if method not in found:
                 raise ObjectError(
                     f"VO '{name}' has the auth method '{method}', which does not exist: make it first with "
                     "nomad_acl_auth_method."
                 )
-            if state["claim"] not in found[method]["list_claim_mappings"].values():
+            if claim not in found[method]["list_claim_mappings"].values():
                 raise ObjectError(
-                    f"The auth method '{method}' of VO '{name}' maps no claim to the list '{state['claim']}': add one "
-                    f"to its list_claim_mappings, such as eduperson_entitlement: {state['claim']}, or correct claim."
+                    f"The auth method '{method}' of VO '{name}' maps no claim to the list '{claim}': add one to its "
+                    f"list_claim_mappings, such as eduperson_entitlement: {claim}, or correct claim."
                 )
-        for name, state in changes.items():
-            if state is None:
-                self._judge_removal(name, self.known[name])
 
     def _judge_removal(self, name: str, known: Mapping[str, Any]) -> None:
         jobs = self._jobs(known)

@@ -459,7 +459,7 @@ def test_examples(
             if str(options.get("src")).startswith("https://"):
                 options["src"] = str(described)
             if options.get("auth_method"):
-                options["auth_method"] = "check-in"
+                options["auth_method"] = "case-check-in"
             tasks.append(task)
     play = {"vars": {"harbor_robot_secret": ADMIN[1]}, "tasks": tasks}
     for again in (False, True):

@@ -378,7 +378,7 @@ def test_a_vo_that_is_used_stays(nomad: Any, federation: Nomad) -> None:
 def test_what_fails_on_the_way_goes_on_later(nomad: Any, server: Nomad) -> None:
     cases.login_methods(nomad)
     server.answer_instead("POST", "acl/role", 500, "disk full")
-    failed = nomad("vo", fails=True, **WANTED, auth_method="check-in", entitlements=[ENTITLEMENT])
+    failed = nomad("vo", fails=True, **WANTED, auth_method="case-check-in", entitlements=[ENTITLEMENT])
     assert "disk full" in failed["msg"]
     assert failed["msg"].endswith("run again to go on with what is left.")
     assert failed["changed"] is True
