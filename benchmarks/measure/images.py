@@ -35,27 +35,28 @@ IMAGE = "imagine-bench/large"
 LAYERS = 12
 GIGABYTES = 2.0
 FILE = 16 * 1024 * 1024
+BLOCK = 1024 * 1024
 USER = "pusher"
 COLD_RATIO, NETWORK_SECONDS = 1.1, 1.0
 TOOLS = ("harbor_image", "skopeo copy", "docker push")
 
 
 def _content(noise: random.Random, words: list[bytes], size: int) -> bytes:
-    """Half noise, as in weights of a model, and half text, as in libraries, in blocks."""
+    """A third noise, as in the weights of a model, the rest text, as in libraries."""
     parts = []
-    for position in range(0, size, 65536):
-        length = min(65536, size - position)
-        if position // 65536 % 2:
-            parts.append(noise.randbytes(length))
-        else:
+    for number, position in enumerate(range(0, size, BLOCK)):
+        length = min(BLOCK, size - position)
+        if number % 3:
             parts.append(b" ".join(noise.choices(words, k=length // 6))[:length].ljust(length))
+        else:
+            parts.append(noise.randbytes(length))
     return b"".join(parts)
 
 
 def write_image(path: Path, gigabytes: float, name: str) -> None:
     """An archive as `docker save` writes it; the same at each run."""
     noise = random.Random(20260101)  # noqa: S311
-    words = [noise.randbytes(3).hex().encode()[: noise.randint(2, 6)] for _ in range(4000)]
+    words = [noise.randbytes(5).hex().encode()[: noise.randint(3, 10)] for _ in range(300)]
     pool = [_content(noise, words, FILE) for _ in range(4)]
     files = max(1, round(gigabytes * 1e9 / LAYERS / FILE))
     listed: list[str] = []
