@@ -30,7 +30,8 @@ class ActionModule(ActionBase):
         # A user that was become may not write what belongs to this one.
         here = self._connection.transport == "local" and not self._task.async_val and not self._connection.become
         if not here or self._task.check_mode:
-            result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
+            wrap_async = self._task.async_val and not getattr(self._connection, "has_native_async", False)
+            result.update(self._execute_module(module_args=arguments, task_vars=task_vars, wrap_async=wrap_async))
             return result
         with contextlib.ExitStack() as stack:
             if not arguments.get("progress_file"):
