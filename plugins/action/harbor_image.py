@@ -23,6 +23,7 @@ class ActionModule(ActionBase):
     """Runs the module; where it runs on this machine, shows how far it has come."""
 
     _supports_check_mode = True
+    _supports_async = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
