@@ -58,8 +58,9 @@ integration: ## Integration tests that need no federation
 molecule: ## One Molecule scenario: make molecule SCENARIO=default
 	@$(STEPS) molecule:$(SCENARIO)
 
-benchmark: setup ## Measure converge times against the floor
+benchmark: setup ## Measure converge times against the floor, and image pushes against skopeo and Docker
 	@.venv/bin/python benchmarks/run
+	@.venv/bin/python benchmarks/images
 
 docs: setup-dev ## Make the reference pages of modules and roles in docs/reference
 	@mkdir -p docs/reference && chmod go-w docs/reference

@@ -17,12 +17,14 @@ from types import FrameType
 from driver.console import Console, Failed, duration
 from driver.settings import CHECKOUT, Settings, SettingsError
 
-from benchmarks.measure import report
+from benchmarks.measure import objects, report
 from benchmarks.measure.nodes import MOST, plan
 from benchmarks.measure.remote import RemoteError
 from benchmarks.measure.runs import HERE, Bench, Json, machine
 
-PARTS = ("floor", "deploy", "added", "growth")
+PARTS = ("objects", "floor", "deploy", "added", "growth")
+# Those that need no nodes.
+ALONE = {"objects"}
 
 
 def _sizes(text: str) -> list[int]:
@@ -50,6 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", type=_parts, default=list(PARTS), help=f"only these parts (default: {','.join(PARTS)})"
     )
+    parser.add_argument("--objects", type=int, default=200, help="number of objects of each kind (default: 200)")
     parser.add_argument("--federation", default="imagine-bench", help="name of the local federation that is used")
     parser.add_argument("--prefix", default="10.215", help="first two numbers of its addresses")
     parser.add_argument("--keep", action="store_true", help="leave the last nodes running")
@@ -82,16 +85,23 @@ class Measurement:
             "floor": {},
             "six": {},
             "growth": [],
+            "objects": [],
             "differences": [],
         }
 
     def all(self) -> None:
         """Everything that was asked for, in one run."""
         bench, phase = self.bench, self.bench.console.phase
-        with phase("Docker daemon"):
-            bench.daemon()
+        if set(self.parts) - ALONE:
+            with phase("Docker daemon"):
+                bench.daemon()
         with phase("Binaries into the cache"):
             bench.binaries()
+        if "objects" in self.parts:
+            with phase(f"{self.arguments.objects} objects of each kind in Nomad"):
+                self.result["objects"] = objects.measure(
+                    bench.settings, bench.console, bench.results, self.arguments.objects
+                )
         if "floor" in self.parts:
             self.floor()
         if "deploy" in self.parts:
@@ -216,7 +226,7 @@ def main() -> int:
         print(f"\n{failure}{log}", file=sys.stderr)
     finally:
         try:
-            if not arguments.keep:
+            if set(measurement.parts) - ALONE and not arguments.keep:
                 with console.phase("Take the nodes away"):
                     bench.destroy()
         except Failed as failure:

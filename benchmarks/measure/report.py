@@ -109,9 +109,21 @@ def _growth(result: Json) -> tuple[list[str], list[list[str]]]:
     return ["Nodes", "Cold s", "Floor s", "Ratio", "Second s", "Executions", "Memory MiB"], rows
 
 
+def _objects(result: Json) -> tuple[list[str], list[list[str]]]:
+    header = ["Nomad", "Objects", "Made: loop s", "bulk s", "Ratio", "Unchanged: loop s", "bulk s", "Ratio"]
+    rows = []
+    for item in result["objects"]:
+        row = [item["kind"], str(item["count"])]
+        for run in ("create", "again"):
+            loop, bulk = item[f"loop_{run}"], item[f"bulk_{run}"]
+            row += [_seconds(loop), _seconds(bulk), _ratio(loop, bulk)]
+        rows.append(row)
+    return header, rows
+
+
 def sections(result: Json) -> list[tuple[list[str], list[list[str]]]]:
     """All tables that have rows."""
-    made = [_six(result), _targets(result), _growth(result), _roles(result), _slowest(result)]
+    made = [_six(result), _targets(result), _growth(result), _objects(result), _roles(result), _slowest(result)]
     return [section for section in made if section[1]]
 
 
@@ -142,9 +154,14 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
+def page(title: str, made: Sequence[tuple[list[str], list[list[str]]]], lines: Sequence[str]) -> str:
+    """Tables and remarks as Markdown."""
+    found = [f"# {title}", ""]
+    for header, rows in made:
+        found += [_line(header), _line(["---"] * len(header)), *(_line(row) for row in rows), ""]
+    return "\n".join([*found, *(f"{line}\n" for line in lines)])
+
+
 def markdown(result: Json) -> str:
     """For a page."""
-    lines = ["# Benchmark", ""]
-    for header, rows in sections(result):
-        lines += [_line(header), _line(["---"] * len(header)), *(_line(row) for row in rows), ""]
-    return "\n".join([*lines, *(f"{remark}\n" for remark in remarks(result))])
+    return page("Benchmark", sections(result), remarks(result))

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.imagine.platform.plugins.module_utils import inventory as checks
@@ -113,7 +114,7 @@ class ActionModule(ActionBase):
             },
         )
         finished = time.time()
-        names, defaults, prefixes = role_variables() if options["inventory"] else (set(), {}, set())
+        names, defaults, prefixes = role_variables()
         known = {*names, *options["known_variables"]}
         prefixes |= set(checks.PREFIXES)
         nodes = list(self._nodes(task_vars, set(options["unmanaged_groups"]), known | set(checks.VARIABLES), prefixes))
@@ -127,9 +128,9 @@ class ActionModule(ActionBase):
                 nodes, known=known, prefixes=prefixes, read=self._read, defaults=_without_templates(defaults)
             )
             found += self._files(task_vars)
-            found += self._vault(nodes, task_vars)
+            found += self._vault(nodes)
         if options["facts"] is not None:
-            found += self._machines(nodes, options, finished)
+            found += self._machines(nodes, options, finished, _without_templates(defaults))
         found = checks.collapse(found, nodes)
         errors = [finding for finding in found if finding.severity == "error"]
         result.update(
@@ -138,6 +139,8 @@ class ActionModule(ActionBase):
             errors=[finding.text for finding in errors],
             warnings_found=[finding.text for finding in found if finding.severity != "error"],
             nodes=[node.name for node in nodes],
+            peers=checks.raft_peers(nodes),
+            secret_files=list(checks.SECRET_FILES),
             finished=time.time(),
         )
         return result
@@ -211,8 +214,8 @@ class ActionModule(ActionBase):
                     entries += hosts
         return found + checks.check_claims(entries)
 
-    def _vault(self, nodes: list[checks.Node], task_vars: Mapping[str, Any]) -> list[checks.Finding]:
-        """The vault password fits the federation's file of secrets, or is there to make it."""
+    def _secrets_path(self, nodes: list[checks.Node]) -> Path:
+        """The federation's file of secrets."""
         named = next(
             (
                 node.variables["federation_secrets_file"]
@@ -222,7 +225,11 @@ class ActionModule(ActionBase):
             None,
         )
         folder = next((node.variables["inventory_dir"] for node in nodes if node.variables.get("inventory_dir")), ".")
-        path = Path(str(named or Path(str(folder)) / ".federation" / "secrets.yml")).expanduser()
+        return Path(str(named or Path(str(folder)) / ".federation" / "secrets.yml")).expanduser()
+
+    def _vault(self, nodes: list[checks.Node]) -> list[checks.Finding]:
+        """The vault password fits the federation's file of secrets, or is there to make it."""
+        path = self._secrets_path(nodes)
         content, error = None, ""
         has_password = bool(self._loader._vault.secrets)
         try:
@@ -233,7 +240,9 @@ class ActionModule(ActionBase):
             error = str(problem).splitlines()[0]
         return checks.check_vault(shorten(str(path)), content, error, has_password)
 
-    def _machines(self, nodes: list[checks.Node], options: Mapping[str, Any], finished: float) -> list[checks.Finding]:
+    def _machines(
+        self, nodes: list[checks.Node], options: Mapping[str, Any], finished: float, defaults: Mapping[str, Any]
+    ) -> list[checks.Finding]:
         limits = checks.Limits(
             memory_mb=options["minimum_memory_mb"],
             disk_mb=options["minimum_disk_mb"],
@@ -242,21 +251,37 @@ class ActionModule(ActionBase):
             systems=options["systems"] or checks.SYSTEMS,
         )
         found = []
+        examined: dict[str, Mapping[str, Any]] = {}
         for node in nodes:
-            facts = options["facts"].get(node.name)
-            if not isinstance(facts, Mapping):
+            result = options["facts"].get(node.name)
+            if not isinstance(result, Mapping):
                 continue
             times = {"controller_before": options["started"], "controller_after": finished}
             # Times taken around the call itself are closer than those around the task for all hosts.
-            found += checks.check_machine(node, {**times, **plain(facts)}, limits)
+            result = {**times, **plain(result)}
+            found += checks.check_machine(node, result, limits)
+            facts = (result.get("ansible_facts") or {}).get("imagine_node")
+            if isinstance(facts, Mapping):
+                examined[node.name] = facts
+        found += checks.check_round_trips(nodes, examined, defaults)
+        path = self._secrets_path(nodes)
+        anew = any(boolean(node.variables.get("federation_start_anew", False), strict=False) for node in nodes)
+        if not anew and not path.exists():
+            found += checks.check_lost_secrets(shorten(str(path)), examined)
         return found
 
 
 #: Variables besides the inventory's own whose values are checked.
 _EVALUATED = (
     "ansible_host",
+    "consul_raft_multiplier",
     "docker_registry_certificates",
+    "federation_start_anew",
     "inventory_dir",
+    "nomad_node_tags",
+    "nomad_raft_multiplier",
+    "traefik_acme_dns_provider",
+    "traefik_acme_email",
     "traefik_certificate_source",
     "traefik_certificates",
 )

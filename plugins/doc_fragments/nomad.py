@@ -53,8 +53,15 @@ options:
       - While the servers elect a leader a request is repeated for at most this time.
     type: int
     default: 30
+attributes:
+  action_group:
+    description: Takes its defaults from C(module_defaults) of the action group C(group/imagine.platform.nomad).
+    support: full
+    membership:
+      - imagine.platform.nomad
 requirements:
   - python-nomad >= 2.0.0
 notes:
-  - All Nomad modules take these options from C(module_defaults) of the action group C(group/imagine.platform.nomad).
+  - With C(module_defaults) of the action group C(group/imagine.platform.nomad) these options are given once for all
+    tasks.
 """

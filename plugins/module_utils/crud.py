@@ -26,11 +26,21 @@ class ObjectType(ABC):
     """One type of object: how to read it, what it shall be, and how to write it.
 
     A I(state) is a flat mapping that holds exactly what is compared and shown; what the server keeps beside it may
-    be remembered by the subclass. Secrets never belong into a state.
+    be remembered by the subclass. Where a state must hold secrets to be compared, shown() keeps them out of sight.
     """
 
     #: name of the option that names the object
     key = "name"
+    #: how often to begin again with what is there now, where somebody else was faster
+    attempts = 3
+
+    def identify(self, item: Mapping[str, Any]) -> str:
+        """What tells the wanted objects of one call apart, in read(), in the diff and in errors."""
+        return str(item[self.key])
+
+    def identity(self, item: Mapping[str, Any]) -> Json:
+        """What is returned of an object in any case, even where it is absent."""
+        return {self.key: item[self.key]}
 
     @abstractmethod
     def read(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
@@ -59,6 +69,17 @@ class ObjectType(ABC):
         """What is returned beside the state of an object that exists."""
         return {}
 
+    def shown(self, state: Json) -> Json:
+        """A state as results show it."""
+        return state
+
+    def compared(self, before: Json | None, after: Json | None) -> tuple[Json, Json]:
+        """Both states as the diff shows them."""
+        return (
+            {} if before is None else self.shown(before),
+            {} if after is None else self.shown(after),
+        )
+
 
 class PartlyDone(Exception):
     """A failure in the middle of several objects; C(result) says what had been done."""
@@ -73,35 +94,64 @@ def apply(kind: ObjectType, items: Sequence[Mapping[str, Any]], check_mode: bool
     """Bring every item to its state and say what was done: C(changed), C(diff) and C(objects)."""
     seen = set()
     for item in items:
-        name = item[kind.key]
+        name = kind.identify(item)
         if name in seen:
             raise ObjectError(f"'{name}' is listed twice: leave one of them.")
         seen.add(name)
         kind.validate(item)
     current = kind.read(items) if items else {}
+    # All options are judged before the first object is written.
+    plans = [(item, current.get(kind.identify(item))) for item in items]
+    for item, have in plans:
+        _want(kind, item, have)
     before: dict[str, Json] = {}
     after: dict[str, Json] = {}
     objects: list[Json] = []
     changed = False
-    for item in items:
-        name = item[kind.key]
-        have = current.get(name)
-        want = None if item["state"] == "absent" else kind.wanted(item, have)
-        operation = _operation(have, want)
-        known: Json = {}
+    for item, found in plans:
+        name = kind.identify(item)
         try:
-            if operation != NOTHING and not check_mode:
-                known = _write(kind, item, have, want) or {}
+            have, want, known = _bring(kind, item, found, check_mode)
             if want is not None and (have is not None or not check_mode):
                 known = {**kind.details(item, want), **known}
         except Exception as error:
             raise PartlyDone(error, _result(changed, before, after, objects)) from error
+        operation = _operation(have, want)
         if operation != NOTHING:
             changed = True
-            before[name] = have or {}
-            after[name] = want or {}
-        objects.append({kind.key: name, **(want or {}), **known, "operation": operation})
+            before[name], after[name] = kind.compared(have, want)
+        shown = {} if want is None else kind.shown(want)
+        objects.append({**kind.identity(item), **shown, **known, "operation": operation})
     return _result(changed, before, after, objects)
+
+
+def _want(kind: ObjectType, item: Mapping[str, Any], have: Json | None) -> Json | None:
+    return None if item["state"] == "absent" else kind.wanted(item, have)
+
+
+def _bring(
+    kind: ObjectType, item: Mapping[str, Any], have: Json | None, check_mode: bool
+) -> tuple[Json | None, Json | None, Json]:
+    """Write one object where it must be: what was there, what is there now, and what only the server knew."""
+    for attempt in range(1, kind.attempts + 1):
+        want = _want(kind, item, have)
+        operation = _operation(have, want)
+        if operation == NOTHING or check_mode:
+            break
+        try:
+            return have, want, _write(kind, item, have, want) or {}
+        except Exception as error:
+            if attempt == kind.attempts or not _overtaken(error, operation):
+                raise
+        # Somebody else wrote in between: their change is kept, and what is still missing is added to it.
+        have = kind.read([item]).get(kind.identify(item))
+    return have, want, {}
+
+
+def _overtaken(error: Exception, operation: str) -> bool:
+    """Whether an error says that the object is not what it was when it was read; clients name the kind of errors."""
+    kind = getattr(error, "kind", "")
+    return kind == "conflict" or (kind == "not_found" and operation != CREATE)
 
 
 def _operation(have: Json | None, want: Json | None) -> str:
@@ -123,3 +173,64 @@ def _write(kind: ObjectType, item: Mapping[str, Any], have: Json | None, want: J
 
 def _result(changed: bool, before: Json, after: Json, objects: list[Json]) -> Json:
     return {"changed": changed, "diff": {"before": before, "after": after}, "objects": objects}
+
+
+class ObjectModule:
+    """Options and results of a module for one object by top-level options, or many by one list option."""
+
+    def __init__(
+        self,
+        fields: Json,
+        single: str,
+        many: str,
+        key: str | Sequence[str] = "name",
+        states: bool = True,
+        extra: Json | None = None,
+    ) -> None:
+        """C(fields) are the options of one object, C(extra) those that hold for all of them.
+
+        C(key) names the option that every object needs, or several of which it needs at least one.
+        """
+        keys = [key] if isinstance(key, str) else list(key)
+        self.fields, self.single, self.many, self.states = fields, single, many, states
+        items = {name: dict(spec) for name, spec in fields.items()}
+        if len(keys) == 1:
+            items[keys[0]]["required"] = True
+        self.spec: Json = {name: dict(field) for name, field in fields.items()}
+        self.spec.update(extra or {})
+        if states:
+            state = {"type": "str", "choices": ["present", "absent"]}
+            items["state"] = dict(state)
+            self.spec["state"] = {**state, "default": "present"}
+        # 'tokens' sounds like a secret, but none is among the options.
+        self.spec[many] = {"type": "list", "elements": "dict", "no_log": False, "options": items}
+        if len(keys) > 1:
+            self.spec[many]["required_one_of"] = [keys]
+        #: what AnsibleModule takes beside the options
+        self.rules: Json = {
+            "required_one_of": [(*keys, many)],
+            "mutually_exclusive": [(name, many) for name, field in fields.items() if "default" not in field],
+        }
+
+    def run(self, kind: ObjectType, params: Mapping[str, Any], check_mode: bool) -> Json:
+        """Apply what the options ask for; a failure on the way carries what had been done (PartlyDone)."""
+        bulk = params[self.many]
+        state = params.get("state", "present")
+        if bulk is None:
+            items = [{**{name: params[name] for name in self.fields}, "state": state}]
+        else:
+            items = [{**item, "state": item.get("state") or state} for item in bulk]
+
+        def shape(result: Json) -> Json:
+            objects = result.pop("objects")
+            if bulk is not None:
+                result[self.many] = objects
+            elif objects:
+                result["operation"] = objects[0].pop("operation")
+                result[self.single] = objects[0] if state == "present" else {}
+            return result
+
+        try:
+            return shape(apply(kind, items, check_mode))
+        except PartlyDone as error:
+            raise PartlyDone(error.cause, shape(error.result)) from error

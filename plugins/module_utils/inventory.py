@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 import difflib
 import ipaddress
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -620,6 +621,8 @@ def check_certificates(
             found.append(node.finding(message, "traefik_certificate_source"))
             continue
         found += _mapping_keys(node, "traefik_certificates", _CERTIFICATE_KEYS, _CERTIFICATE_KEYS)
+        if source == "acme":
+            found += _check_acme(node, wanted)
         if source in ("acme", "ca"):
             continue
         covered: list[str] = []
@@ -641,6 +644,31 @@ def check_certificates(
             files = ", ".join(str(e.get("certificate_file")) for e in entries if isinstance(e, Mapping)) or "[]"
             origin = node.origins.get("traefik_certificates", "")
             found.append(Finding(message, node.name, origin, "traefik_certificates", show(files)))
+    return found
+
+
+def _check_acme(node: Node, wanted: Sequence[str]) -> list[Finding]:
+    """An ACME authority wants an address, and gives wildcards over DNS only."""
+    found = []
+    email, provider = node.get("traefik_acme_email"), node.get("traefik_acme_dns_provider")
+    if "traefik_acme_email" not in node.errors:
+        if email is None:
+            message = "no e-mail address is given for the ACME account; set traefik_acme_email in the file of the site"
+            found.append(node.finding(message, "traefik_acme_email"))
+        elif not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", str(email)):
+            found.append(
+                node.finding("is no e-mail address; write one such as operator@example.org", "traefik_acme_email")
+            )
+    wildcards = [name for name in wanted if name.startswith("*.")]
+    if provider is None and wildcards and "traefik_acme_dns_provider" not in node.errors:
+        message = (
+            f"users' names need certificates for {_listing(wildcards)}, and ACME gives wildcards over DNS only; name a "
+            "DNS provider, with its traefik_acme_dns_credentials, or set traefik_certificate_source to files or ca"
+        )
+        found.append(node.finding(message, "traefik_acme_dns_provider"))
+    elif provider is not None and not re.fullmatch(r"[a-z0-9-]+", str(provider)):
+        message = "is no name of a DNS provider; write one of those that Traefik's documentation lists, such as rfc2136"
+        found.append(node.finding(message, "traefik_acme_dns_provider"))
     return found
 
 
@@ -790,6 +818,11 @@ def clock_offset(epoch: float, before: float, after: float) -> float:
     return epoch - after if epoch > after else 0.0
 
 
+def clock_bounds(epoch: float, before: float, after: float) -> tuple[float, float]:
+    """Seconds by which a clock is off at least and at most, in either direction."""
+    return abs(clock_offset(epoch, before, after)), max(abs(epoch - before), abs(epoch - after))
+
+
 def _version(text: Any) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", str(text))[:3])
 
@@ -848,21 +881,152 @@ def check_machine(node: Node, result: Mapping[str, Any], limits: Limits) -> list
     device = node.get("node_storage_device")
     if device and (facts.get("paths") or {}).get(str(device)) is False:
         found.append(node.finding("the machine has no such device; give one that lsblk shows", "node_storage_device"))
+    if set(node.roles) & set(WORKLOAD_ROLES):
+        found += _check_gpus(node, facts)
+    return found
+
+
+def _check_gpus(node: Node, facts: Mapping[str, Any]) -> list[Finding]:
+    """GPUs that jobs cannot use, or would not look for; the node serves other jobs all the same."""
+    gpus = facts.get("gpus")
+    if not isinstance(gpus, list):
+        return []
+    tagged = node.get("nomad_node_tags", "cpu") == "gpu"
+    if not gpus:
+        message = "the machine has no NVIDIA GPU; remove this, or see on the node what lspci shows"
+        return [node.finding(message, "nomad_node_tags", severity="warning")] if tagged else []
+    found = []
+    shown = ", ".join(map(str, gpus))
+    if not facts.get("nvidia_runtime"):
+        message = (
+            "jobs cannot use them, because nvidia-container-runtime is not installed; install NVIDIA's driver and "
+            "container toolkit on the node, and run again"
+        )
+        found.append(Finding(message, node.name, variable="GPUs", value=show(shown), severity="warning"))
+    if not tagged:
+        message = "jobs that want GPUs prefer other nodes; set nomad_node_tags to gpu for this one"
+        found.append(Finding(message, node.name, variable="GPUs", value=show(shown), severity="warning"))
     return found
 
 
 def _check_clock(node: Node, result: Mapping[str, Any], facts: Mapping[str, Any], limits: Limits) -> list[Finding]:
-    epoch, before, after = facts.get("clock_epoch"), result.get("controller_before"), result.get("controller_after")
-    if not all(isinstance(value, (int, float)) for value in (epoch, before, after)):
+    values = facts.get("clock_epoch"), result.get("controller_before"), result.get("controller_after")
+    if not all(isinstance(value, (int, float)) for value in values):
         return []
-    offset = clock_offset(float(epoch), float(before), float(after))  # type: ignore[arg-type]
-    if abs(offset) <= limits.clock_offset:
+    epoch, before, after = (float(value) for value in values)  # type: ignore[arg-type]
+    least, most = clock_bounds(epoch, before, after)
+    if least > limits.clock_offset:
+        offset = clock_offset(epoch, before, after)
+        message = (
+            f"the clock is {'ahead of' if offset > 0 else 'behind'} the controller's by more than "
+            f"{limits.clock_offset:g} s; start a time service such as chrony on both"
+        )
+        return [Finding(message, node.name, variable="clock", value=f"{offset:+.1f} s")]
+    if most > limits.clock_offset:
+        message = (
+            f"reading the clock took {after - before:.1f} s, so that it may be off by more than "
+            f"{limits.clock_offset:g} s; see on the node that its time service is in step, and run again"
+        )
+        shown = f"between {epoch - after:+.1f} s and {epoch - before:+.1f} s"
+        return [Finding(message, node.name, variable="clock", value=shown, severity="warning")]
+    return []
+
+
+#: Ports at which the servers of Nomad and Consul talk to each other.
+NOMAD_PORT, CONSUL_PORT = 4647, 8300
+#: The leader's lease is 500 ms times the multiplier; ten round trips must fit into it.
+ROUND_TRIP_MS = 50
+MAXIMUM_MULTIPLIER = 10
+
+
+def raft_peers(nodes: Sequence[Node]) -> dict[str, list[str]]:
+    """By node, the ``address:port`` of the servers that it shares a quorum with."""
+
+    def address(node: Node, port: int) -> str:
+        public = node.get("node_public_address") if port == NOMAD_PORT else None
+        host = str(public or node.address)
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    quorums = [([node for node in nodes if "server" in node.roles], NOMAD_PORT)]
+    for members in _sites(nodes).values():
+        voters = [node for node in members if "server" in node.roles]
+        quorums.append((voters or [node for node in members if "ingress" in node.roles], CONSUL_PORT))
+    peers: dict[str, list[str]] = defaultdict(list)
+    for voters, port in quorums:
+        for node in voters:
+            peers[node.name] += [address(other, port) for other in voters if other is not node]
+    return {name: addresses for name, addresses in peers.items() if addresses}
+
+
+def needed_multiplier(round_trip_ms: float) -> int:
+    """The raft_multiplier that servers so far from each other need."""
+    return max(1, math.ceil(round_trip_ms / ROUND_TRIP_MS))
+
+
+def check_round_trips(
+    nodes: Sequence[Node], facts: Mapping[str, Mapping[str, Any]], defaults: Mapping[str, Any]
+) -> list[Finding]:
+    """Servers of a quorum reach each other fast enough for the raft_multiplier; warnings only.
+
+    ``facts`` are those of ``node_facts``, by the names of the nodes that were examined.
+    """
+    found = []
+    worst: dict[tuple[str, str], tuple[float, Node, str]] = {}
+    for node in nodes:
+        measured = facts.get(node.name, {}).get("round_trip_ms")
+        for peer, taken in measured.items() if isinstance(measured, Mapping) else ():
+            nomad = peer.endswith(f":{NOMAD_PORT}")
+            if not isinstance(taken, (int, float)):
+                message = (
+                    "this server of the same quorum did not answer within 2 s, so that no round-trip time is known; "
+                    "open the port between them"
+                )
+                found.append(Finding(message, node.name, variable="round trip", value=peer, severity="warning"))
+                continue
+            key = ("nomad_raft_multiplier", "") if nomad else ("consul_raft_multiplier", node.site)
+            if key not in worst or taken > worst[key][0]:
+                worst[key] = (float(taken), node, peer)
+    for (variable, site), (taken, node, peer) in worst.items():
+        needed, where = needed_multiplier(taken), f"site {site}" if site else "federation"
+        configured = node.get(variable, defaults.get(variable, 1))
+        told = f"the round trip from {node.name} to {peer} takes {taken:.0f} ms"
+        if needed > MAXIMUM_MULTIPLIER:
+            message = f"{told}, which is too far apart for a quorum; put the servers nearer to each other"
+        elif isinstance(configured, int) and needed > configured:
+            scope = "the file of the site" if site else "group_vars/all"
+            message = f"{told}, for which the leader's lease is too short; set it to {needed} in {scope}"
+        else:
+            continue
+        origin = node.origins.get(variable, "")
+        found.append(Finding(message, where, origin, variable, show(configured), severity="warning"))
+    return found
+
+
+#: What a node has once it was given secrets.
+SECRET_FILES = ("/etc/consul.d/secrets.json", "/etc/nomad.d/secrets.json")
+
+
+def check_lost_secrets(path: str, facts: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """The file of secrets is not there, but nodes have secrets: a new file would fit none of them.
+
+    ``facts`` are those of ``node_facts``, by the names of the nodes that were examined.
+    """
+    signs = []
+    for name, known in facts.items():
+        paths, units = known.get("paths") or {}, known.get("units") or {}
+        signs += [f"{name} has {file}" for file in SECRET_FILES if paths.get(file)][:1] or [
+            f"{name} runs {unit}" for unit in ("consul", "nomad") if (units.get(unit) or {}).get("active")
+        ][:1]
+    if not signs:
         return []
+    more = f" and {len(signs) - 3} more nodes have such" if len(signs) > 4 else ""
+    listed = ", ".join(signs[:3]) + more if more else _listing(signs)
     message = (
-        f"the clock is {'ahead of' if offset > 0 else 'behind'} the controller's by more than "
-        f"{limits.clock_offset:g} s; start a time service such as chrony on both"
+        f"the file does not exist, but {listed}, so the nodes have the secrets of a federation, to which those of a "
+        "new file would not fit; restore the file from a backup, or, to give that federation up, stop Consul and Nomad "
+        "on the nodes, delete their data, and set federation_start_anew to true"
     )
-    return [Finding(message, node.name, variable="clock", value=f"{offset:+.1f} s")]
+    return [Finding(message, file=path, variable="federation_secrets_file", value=path)]
 
 
 def check_vault(path: str, content: bytes | None, error: str, has_password: bool) -> list[Finding]:

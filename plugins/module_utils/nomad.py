@@ -10,18 +10,19 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
 
 from ansible_collections.imagine.platform.plugins.module_utils.crud import (
     ObjectError,
+    ObjectModule,
     ObjectType,
     PartlyDone,
-    apply,
 )
+from ansible_collections.imagine.platform.plugins.module_utils.errors import reason, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,9 @@ Json = dict[str, Any]
 # Nomad answers so for as long as there is no leader; nothing has been written then.
 NO_LEADER_WORDS = ("no cluster leader", "no path to region", "no servers", "not ready to serve consistent reads")
 RETRY_SECONDS = 0.25
+PIECE = 1 << 20
+# How often to begin again where somebody else wrote at the same time.
+ATTEMPTS = 3
 
 
 class NomadError(Exception):
@@ -102,6 +106,8 @@ class NomadClient:
         # The token travels in a header of its own, which requests would hand on to any host it is redirected to.
         self._session.max_redirects = 0
         self._session.headers["User-Agent"] = "imagine.platform"
+        #: what the last request was for, shared with the twins
+        self._doing: list[str] = ["starting"]
 
     def _check_options(self, ca_cert: str | None, cert: str | None, key: str | None) -> None:
         if self.timeout <= 0:
@@ -134,6 +140,11 @@ class NomadClient:
             timeout=params["nomad_timeout"],
         )
 
+    @property
+    def doing(self) -> str:
+        """What the last request was for."""
+        return self._doing[0]
+
     def with_token(self, token: str | None) -> NomadClient:
         """The same client with another token; the connection is shared."""
         twin = NomadClient.__new__(NomadClient)
@@ -144,6 +155,30 @@ class NomadClient:
     def get(self, path: str, what: str, **kwargs: Any) -> Any:
         """Decoded answer to a GET."""
         return self.request("get", path, what, **kwargs)[0]
+
+    def get_list(self, path: str, what: str, **kwargs: Any) -> list[Json]:
+        """Objects that a GET lists; an answer of another form is an error."""
+        found = self.get(path, what, **kwargs)
+        if found is None:
+            return []
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise self.misunderstood(what, f"{type(found).__name__} in place of a list of objects")
+        return found
+
+    def get_object(self, path: str, what: str, **kwargs: Any) -> Json | None:
+        """The object that a GET returns, None for what does not exist; an answer of another form is an error."""
+        found = self.find(path, what, **kwargs)
+        if found is None or isinstance(found, dict):
+            return found
+        raise self.misunderstood(what, f"{type(found).__name__} in place of an object")
+
+    def misunderstood(self, what: str, detail: str) -> NomadError:
+        """The error for JSON that is not what Nomad documents."""
+        return NomadError(
+            f"{self.address} answered in a form that is not Nomad's ({detail}) while {what}: check that nomad_address "
+            "is Nomad's HTTP API and that nothing between changes its answers.",
+            "protocol",
+        )
 
     def find(self, path: str, what: str, **kwargs: Any) -> Any:
         """Like get, with None for what does not exist."""
@@ -157,6 +192,10 @@ class NomadClient:
     def post(self, path: str, what: str, body: Any = None, **kwargs: Any) -> Any:
         """Decoded answer to a POST; Nomad takes POST wherever it takes PUT."""
         return self.request("post", path, what, body=body, **kwargs)[0]
+
+    def put(self, path: str, what: str, body: Any = None, **kwargs: Any) -> Any:
+        """Decoded answer to a PUT, for the few paths that take no POST."""
+        return self.request("put", path, what, body=body, **kwargs)[0]
 
     def delete(self, path: str, what: str, **kwargs: Any) -> Any:
         """Decoded answer to a DELETE."""
@@ -179,12 +218,17 @@ class NomadClient:
         timeout: float | None = None,
         text: bool = False,
         retry: bool = True,
+        accept: Sequence[int] = (),
     ) -> tuple[Any, int]:
-        """Decoded answer and its index; C(what) says in an error what was being done."""
+        """Decoded answer and its index; C(what) says in an error what was being done.
+
+        C(accept) names statuses of failures that are no error here.
+        """
+        self._doing[:] = [what]
         deadline = time.monotonic() + self.timeout
         while True:
             try:
-                return self._request(method, path, what, body, params, timeout or self.timeout, text)
+                return self._request(method, path, what, body, params, timeout or self.timeout, text, accept)
             except NomadError as error:
                 if not retry or error.kind != "no_leader" or time.monotonic() + RETRY_SECONDS >= deadline:
                     raise
@@ -199,7 +243,35 @@ class NomadClient:
         params: Mapping[str, Any] | None,
         timeout: float,
         text: bool,
+        accept: Sequence[int],
     ) -> tuple[Any, int]:
+        response = self._send(method, path, what, params, timeout, accept, json=body)
+        index = response.headers.get("X-Nomad-Index", "0")
+        if text:
+            return response.text, int(index) if index.isdigit() else 0
+        if not response.content:
+            return None, int(index) if index.isdigit() else 0
+        try:
+            return json.loads(response.content), int(index) if index.isdigit() else 0
+        except (ValueError, RecursionError) as error:
+            raise NomadError(
+                f"{self.address} answered with something that is not JSON ({_quote(response)}) while {what}: "
+                "check that nomad_address is Nomad's HTTP API.",
+                "protocol",
+                response.status_code,
+            ) from error
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        params: Mapping[str, Any] | None,
+        timeout: float,
+        accept: Sequence[int] = (),
+        **kwargs: Any,
+    ) -> requests.Response:
+        """The answer as it came, if it tells of success."""
         requester = Requester(
             address=self.address,
             token=self.token,
@@ -211,34 +283,47 @@ class NomadClient:
         )
         requester.ENDPOINT = path
         try:
-            response = requester.request(method=method, json=body, params=dict(params or {}))
+            answer: requests.Response = requester.request(method=method, params=dict(params or {}), **kwargs)
         except BaseNomadException as error:
+            if getattr(error.nomad_resp, "status_code", None) in accept:
+                refused: requests.Response = error.nomad_resp
+                return refused
             raise self._explain(error.nomad_resp, what) from error
         except (requests.exceptions.RequestException, OSError, ValueError) as error:
             raise self._explain(error, what) from error
-        index = response.headers.get("X-Nomad-Index", "0")
-        if text:
-            return response.text, int(index) if index.isdigit() else 0
-        if not response.content:
-            return None, int(index) if index.isdigit() else 0
+        return answer
+
+    def download(self, path: str, what: str, target: IO[bytes], timeout: float) -> Mapping[str, str]:
+        """Write the body of a GET into a file, piece by piece; the headers of the answer.
+
+        The server may pause for C(timeout) seconds.
+        """
+        self._doing[:] = [what]
+        response = self._send("get", path, what, None, timeout, stream=True)
         try:
-            return json.loads(response.content), int(index) if index.isdigit() else 0
-        except ValueError as error:
+            for piece in response.iter_content(PIECE):
+                target.write(piece)
+        except requests.exceptions.RequestException as error:
             raise NomadError(
-                f"{self.address} answered with something that is not JSON ({_shorten(response.text)}) while {what}: "
-                "check that nomad_address is Nomad's HTTP API.",
-                "protocol",
-                response.status_code,
+                f"{self.address} broke off while {what} ({reason(error)}): run again.", "connection"
             ) from error
+        finally:
+            response.close()
+        return response.headers
+
+    def upload(self, path: str, what: str, source: IO[bytes], timeout: float) -> None:
+        """Send a file as the body of a POST, piece by piece."""
+        self._doing[:] = [what]
+        self._send("post", path, what, None, timeout, data=source)
 
     def _explain(self, cause: Any, what: str) -> NomadError:
         """One sentence for whatever python-nomad or requests raised."""
         if isinstance(cause, requests.Response):
             return self._explain_response(cause, what)
-        words = _shorten(str(cause))
+        words = shorten(str(cause))
         if isinstance(cause, requests.exceptions.SSLError) or "CERTIFICATE_VERIFY_FAILED" in words:
             return NomadError(
-                f"TLS with {self.address} failed while {what} ({_reason(cause)}): check nomad_ca_cert, "
+                f"TLS with {self.address} failed while {what} ({reason(cause)}): check nomad_ca_cert, "
                 "nomad_client_cert and that the address is one the certificate names.",
                 "tls",
                 words=words,
@@ -258,7 +343,7 @@ class NomadClient:
             )
         if isinstance(cause, (requests.exceptions.ConnectionError, OSError)):
             return NomadError(
-                f"Cannot connect to {self.address} while {what} ({_reason(cause)}): check nomad_address and that "
+                f"Cannot connect to {self.address} while {what} ({reason(cause)}): check nomad_address and that "
                 "Nomad runs.",
                 "connection",
                 words=words,
@@ -267,7 +352,7 @@ class NomadClient:
 
     def _explain_response(self, response: requests.Response, what: str) -> NomadError:
         status = response.status_code
-        words = _shorten(response.text)
+        words = _quote(response)
         said = f"{status} {words}".strip()
         lower = words.lower()
         if any(part in lower for part in NO_LEADER_WORDS):
@@ -312,26 +397,13 @@ class NomadClient:
         return NomadError(f"Nomad at {self.address} failed ({said}) while {what}.", "server", status, words)
 
 
-def _shorten(text: str, limit: int = 300) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 3] + "..."
-
-
-def _reason(cause: BaseException) -> str:
-    """The innermost reason of a nest of urllib3 errors: what the operating system or OpenSSL said."""
-    seen = set()
-    current: Any = cause
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        inner = getattr(current, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((arg for arg in getattr(current, "args", ()) if isinstance(arg, BaseException)), None)
-        if inner is None:
-            break
-        current = inner
-    if isinstance(current, OSError) and current.strerror:
-        return _shorten(getattr(current, "verify_message", "") or current.strerror)
-    return _shorten(str(current).rpartition(">: ")[2] or str(current).rpartition(": ")[2] or str(current))
+def _quote(response: requests.Response) -> str:
+    """What an answer says, for an error; without contents of objects, which may be secrets."""
+    text = response.text
+    # The answer to a write that came too late holds the variable as somebody else wrote it.
+    if (response.ok or response.status_code == 409) and text.lstrip()[:1] in ("{", "[", '"'):
+        return "an incomplete object" if response.ok else ""
+    return shorten(text)
 
 
 def create_module(argument_spec: Json, **kwargs: Any) -> AnsibleModule:
@@ -344,76 +416,105 @@ def create_module(argument_spec: Json, **kwargs: Any) -> AnsibleModule:
     return module
 
 
+def as_nomad_error(client: NomadClient, error: Exception) -> NomadError | None:
+    """One sentence for what went wrong in an action; None for what has none."""
+    if isinstance(error, NomadError):
+        return error
+    if isinstance(error, ObjectError):
+        return NomadError(str(error), "option")
+    # What a server that is no Nomad, or another version of it, leaves to the code that reads its answer.
+    if isinstance(error, (AttributeError, LookupError, TypeError, ValueError)):
+        return client.misunderstood(client.doing, f"{type(error).__name__}: {shorten(str(error), 80)}")
+    return None
+
+
 def run_module(module: AnsibleModule, action: Callable[[AnsibleModule, NomadClient], Json]) -> None:
     """Run the action and end the module with its result, or with one sentence."""
     try:
-        result = action(module, NomadClient.from_params(module.params))
+        client = NomadClient.from_params(module.params)
     except NomadError as error:
-        module.fail_json(msg=str(error), **error.result)
+        module.fail_json(msg=str(error))
+    try:
+        result = action(module, client)
+    except (NomadError, ObjectError, AttributeError, LookupError, TypeError, ValueError) as error:
+        failure = as_nomad_error(client, error) or error
+        module.fail_json(msg=str(failure), **getattr(failure, "result", {}))
     else:
         module.exit_json(**result)
+
+
+def change_configuration(
+    module: AnsibleModule,
+    client: NomadClient,
+    key: str,
+    read: Callable[[], Json],
+    state: Callable[[Json], Json],
+    write: Callable[[Json, Json], bool],
+) -> Json:
+    """Bring a configuration that always exists to what the options say; those that are not given keep what is there.
+
+    C(read) returns it as Nomad has it, C(state) in the words of the options; C(write) gets what was read and what is
+    wanted, and says whether nobody else was faster.
+    """
+    what = key.replace("_", " ").replace("config", "configuration")
+    for _attempt in range(ATTEMPTS):
+        raw = read()
+        current = state(raw)
+        given = module.params
+        wanted = {name: value if given[name] is None else given[name] for name, value in current.items()}
+        changed = wanted != current
+        result = {"changed": changed, key: wanted, "diff": {"before": current, "after": wanted}}
+        if not changed or module.check_mode or write(raw, wanted):
+            return result
+    raise NomadError(
+        f"The {what} of {client.address} was changed by somebody else {ATTEMPTS} times while writing "
+        "it: find out who does and run again.",
+        "conflict",
+    )
 
 
 def create_object_module(
     fields: Json,
     single: str,
     many: str,
-    key: str = "name",
+    key: str | Sequence[str] = "name",
     states: bool = True,
     extra_options: Json | None = None,
     **kwargs: Any,
 ) -> AnsibleModule:
     """A module for one object by top-level options, or many by the list option C(many)."""
-    items = {name: dict(spec) for name, spec in fields.items()}
-    items[key]["required"] = True
-    spec: Json = {name: dict(field) for name, field in fields.items()}
-    spec.update(extra_options or {})
-    if states:
-        state = {"type": "str", "choices": ["present", "absent"]}
-        items["state"] = dict(state)
-        spec["state"] = {**state, "default": "present"}
-    # 'tokens' sounds like a secret, but none is among the options.
-    spec[many] = {"type": "list", "elements": "dict", "no_log": False, "options": items}
-    others = [name for name in fields if name != key and "default" not in fields[name]]
-    module = create_module(
-        spec,
-        required_one_of=[(key, many)],
-        mutually_exclusive=[(key, many), *((other, many) for other in others)],
-        **kwargs,
-    )
-    module.imagine_object = (fields, single, many)
+    objects = ObjectModule(fields, single, many, key, states, extra_options)
+    module = create_module(objects.spec, **objects.rules, **kwargs)
+    module.imagine_object = objects
     return module
 
 
 def run_objects(module: AnsibleModule, build: Callable[[AnsibleModule, NomadClient], ObjectType]) -> None:
     """Run a module made by create_object_module: read, compare, write, report."""
-    fields, single, many = module.imagine_object
-    bulk = module.params[many]
-    state = module.params.get("state", "present")
-    if bulk is None:
-        items = [{**{name: module.params[name] for name in fields}, "state": state}]
-    else:
-        items = [{**item, "state": item.get("state") or state} for item in bulk]
-
-    def shape(result: Json) -> Json:
-        objects = result.pop("objects")
-        if bulk is not None:
-            result[many] = objects
-        elif objects:
-            result["operation"] = objects[0].pop("operation")
-            result[single] = objects[0] if state == "present" else {}
-        return result
+    objects: ObjectModule = module.imagine_object
 
     def action(module: AnsibleModule, client: NomadClient) -> Json:
         try:
-            return shape(apply(build(module, client), items, module.check_mode))
+            return objects.run(build(module, client), module.params, module.check_mode)
         except ObjectError as error:
             raise NomadError(str(error), "option") from error
         except PartlyDone as error:
-            if not isinstance(error.cause, (NomadError, ObjectError)):
+            failure = as_nomad_error(client, error.cause)
+            if failure is None:
                 raise error.cause from error
             failure = NomadError(str(error.cause), getattr(error.cause, "kind", "option"))
-            failure.result = shape(error.result)
+            failure.result = error.result
             raise failure from error
 
     run_module(module, action)
+
+
+def create_info_module(options: Json | None = None, names: bool = True) -> AnsibleModule:
+    """A module that reads objects: all, or those in the option C(names)."""
+    spec: Json = {"names": {"type": "list", "elements": "str"}} if names else {}
+    return create_module({**spec, **(options or {})})
+
+
+def run_info(module: AnsibleModule, key: str, find: Callable[[NomadClient], Any]) -> None:
+    """Read, and return what was found as C(key)."""
+    run_module(module, lambda module, client: {"changed": False, key: find(client)})

@@ -12,7 +12,8 @@ version_added: 0.1.0
 author: imagine.platform contributors (@imagine-platform)
 description:
   - Lists modules, tools, batch and try-me jobs, whether this collection or the platform API made them.
-  - Takes three requests however many deployments there are, and one more for each with O(details).
+  - Takes three requests however many deployments there are, a fourth with O(vo), and one more for each deployment that
+    is returned and each node with O(details).
 extends_documentation_fragment:
   - imagine.platform.attributes
   - imagine.platform.nomad
@@ -32,11 +33,24 @@ options:
     description:
       - Namespace of the deployments; O(nomad_namespace) when not given, and all that the token may read without either.
     type: str
+  vo:
+    description:
+      - Virtual organisation of the deployments, by the name that the description of its namespace says, such as
+        V(vo.imagine-ai.eu), or by the namespace.
+    type: str
+  name:
+    description:
+      - Name of the deployments. The platform API gives its deployments none; O(uuid) finds those.
+    type: str
   kind:
     description:
       - Kind of the deployments.
     type: str
     choices: [module, tool, batch, try]
+  tool:
+    description:
+      - Which tool the deployments are, such as V(devenv).
+    type: str
   owner:
     description:
       - Identifier of the owner.
@@ -50,13 +64,16 @@ options:
       - States of the deployments, as returned in RV(deployments[].state).
     type: list
     elements: str
+    choices: [queued, starting, running, complete, failed, lost, down, stopped]
   details:
     description:
-      - Whether to return image and endpoints, which costs one request a deployment and one a node.
+      - Whether to return image and endpoints, which costs one request for each deployment that is returned and one for
+        each of their nodes.
     type: bool
     default: false
 seealso:
   - module: imagine.platform.module_deployment
+  - module: imagine.platform.tool_deployment
 """
 
 EXAMPLES = r"""
@@ -65,6 +82,11 @@ EXAMPLES = r"""
     site: ifca
     state: [running, starting]
   register: at_ifca
+
+- name: List the development environments of a virtual organisation
+  imagine.platform.deployment_info:
+    vo: vo.imagine-ai.eu
+    tool: devenv
 
 - name: Find where the modules of a user are served
   imagine.platform.deployment_info:
@@ -84,6 +106,14 @@ deployments:
       description: Kind of the deployment, V(module), V(tool), V(batch) or V(try).
       type: str
       sample: module
+    tool:
+      description: Which tool it is; empty for other kinds.
+      type: str
+      sample: ""
+    name:
+      description: Name of the deployment; empty where the platform API made it.
+      type: str
+      sample: digits
     uuid:
       description: UUID of the deployment.
       type: str
@@ -144,7 +174,7 @@ deployments:
       type: str
       sample: registry.example.org/modules/digits:1.0
     endpoints:
-      description: Addresses of the ports, once a site is known.
+      description: Addresses of the ports, once a site is known; C(tls://) where TLS is passed through.
       returned: with O(details)
       type: dict
       sample:
@@ -157,29 +187,60 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.imagine.platform.plugins.module_utils import deployments
+from ansible_collections.imagine.platform.plugins.module_utils import deployments, jobs
 from ansible_collections.imagine.platform.plugins.module_utils.nodes import list_nodes
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     Json,
     NomadClient,
+    NomadError,
     create_module,
     run_module,
     segment,
 )
 
-KINDS = ("module", "tool", "batch", "try")
+STATES = ("queued", "starting", "running", "complete", "failed", "lost", "down", "stopped")
+
+
+def listed(client: NomadClient, path: str, what: str, params: Mapping[str, str]) -> list[Json]:
+    """Everything of a type in one request."""
+    found = client.get(path, what, params=params) or []
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise NomadError(
+            f"{client.address} answered with something that is no list of objects while {what}: check that "
+            "nomad_address is Nomad's HTTP API.",
+            "protocol",
+        )
+    return found
+
+
+def namespaces_of(client: NomadClient, vo: str) -> set[str]:
+    """The namespaces of a virtual organisation."""
+    found = {
+        one["Name"]
+        for one in listed(client, "namespaces", "listing the namespaces", {})
+        if vo in (one["Name"], one.get("Description"), (one.get("Meta") or {}).get("vo"))
+    }
+    if not found:
+        raise NomadError(
+            f"vo is '{vo}', but no namespace that the token may read is called or described so: correct the name.",
+            "option",
+        )
+    return found
 
 
 def is_wanted(job: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
     """Whether a listed job is a deployment that was asked for."""
-    kind, dash, uuid = job["Name"].partition("-")
-    if not dash or kind not in KINDS:
-        return False
+    kind, tool, uuid = jobs.split_name(job["Name"])
     meta = job.get("Meta") or {}
-    return (
-        params["kind"] in (None, kind)
-        and params["uuid"] in (None, uuid)
-        and params["owner"] in (None, meta.get("owner"))
+    return bool(kind) and all(
+        params[option] in (None, value)
+        for option, value in (
+            ("kind", kind),
+            ("tool", tool),
+            ("uuid", uuid),
+            ("name", meta.get(jobs.NAME_META)),
+            ("owner", meta.get("owner")),
+        )
     )
 
 
@@ -187,35 +248,58 @@ def collect(module: AnsibleModule, client: NomadClient) -> Json:
     """List jobs, allocations and nodes, and put them together."""
     params = module.params
     namespace = {"namespace": params["namespace"] or client.namespace or "*"}
-    listed = client.get("jobs", "listing the jobs", params={**namespace, "meta": "true"}) or []
-    wanted = [job for job in listed if is_wanted(job, params)]
+    if params["vo"] is not None:
+        allowed = namespaces_of(client, params["vo"])
+        if len(allowed) == 1 and namespace["namespace"] == "*":
+            # Nomad need not send the others'.
+            namespace = {"namespace": next(iter(allowed))}
+    wanted = [
+        job
+        for job in listed(client, "jobs", "listing the jobs", {**namespace, "meta": "true"})
+        if is_wanted(job, params) and (params["vo"] is None or job["Namespace"] in allowed)
+    ]
     allocations: dict[tuple[str, str], list[Json]] = defaultdict(list)
-    for allocation in client.get("allocations", "listing the allocations", params=namespace) or []:
+    for allocation in listed(client, "allocations", "listing the allocations", namespace):
         allocations[(allocation["Namespace"], allocation["JobID"])].append(allocation)
-    nodes = deployments.NodeDirectory(client)
-    if not params["details"]:
-        nodes.known = {node["ID"]: node for node in list_nodes(client)}
+    names = {node["ID"]: node for node in list_nodes(client)}
+    directory = deployments.NodeDirectory(client)
     found = []
     for stub in wanted:
-        job = stub
-        if params["details"]:
-            job = client.find(
-                f"job/{segment(stub['ID'])}", f"reading job '{stub['Name']}'", params={"namespace": stub["Namespace"]}
-            )
-            # It may have gone since it was listed.
-            if job is None:
-                continue
-        chosen = deployments.choose_allocation(allocations.get((job["Namespace"], job["ID"]), []))
-        described = deployments.describe(job, chosen, nodes)
-        if not params["details"]:
-            del described["image"], described["endpoints"]
-        if params["site"] not in (None, described["site"]):
+        chosen = deployments.choose_allocation(allocations.get((stub["Namespace"], stub["ID"]), []))
+        node = names.get(chosen["NodeID"]) if chosen else None
+        if params["site"] is not None and (node is None or node["Datacenter"] != params["site"]):
             continue
-        if params["state"] and described["state"] not in params["state"]:
+        if params["state"] and deployments.state_of(stub, chosen) not in params["state"]:
             continue
-        found.append(described)
+        described = describe(client, stub, chosen, directory if params["details"] else None, names)
+        if described is not None:
+            found.append(described)
     found.sort(key=lambda one: (-int(one["submit_time"]), str(one["job_id"])))
     return {"changed": False, "deployments": found}
+
+
+def describe(
+    client: NomadClient,
+    stub: Json,
+    allocation: Json | None,
+    directory: deployments.NodeDirectory | None,
+    names: dict[str, Json],
+) -> Json | None:
+    """A deployment as it is returned; with a directory of nodes in detail."""
+    if directory is None:
+        known = deployments.NodeDirectory(client)
+        known.known = names
+        # A node that is no longer listed is not worth a request.
+        if allocation and allocation["NodeID"] not in names:
+            names[allocation["NodeID"]] = {"Name": allocation.get("NodeName") or "", "Datacenter": "", "Meta": {}}
+        described = deployments.describe(stub, allocation, known)
+        del described["image"], described["endpoints"]
+        return described
+    job = client.find(
+        f"job/{segment(stub['ID'])}", f"reading job '{stub['Name']}'", params={"namespace": stub["Namespace"]}
+    )
+    # It may have gone since it was listed.
+    return None if job is None else deployments.describe(job, allocation, directory)
 
 
 def main() -> None:
@@ -223,10 +307,13 @@ def main() -> None:
         {
             "uuid": {"type": "str"},
             "namespace": {"type": "str"},
-            "kind": {"type": "str", "choices": list(KINDS)},
+            "vo": {"type": "str"},
+            "name": {"type": "str"},
+            "kind": {"type": "str", "choices": list(jobs.KINDS)},
+            "tool": {"type": "str"},
             "owner": {"type": "str"},
             "site": {"type": "str"},
-            "state": {"type": "list", "elements": "str"},
+            "state": {"type": "list", "elements": "str", "choices": list(STATES)},
             "details": {"type": "bool", "default": False},
         }
     )

@@ -139,6 +139,17 @@ nodes:
   returned: always
   type: list
   elements: str
+peers:
+  description: By node, the addresses and ports of the servers that it shares a quorum with.
+  returned: always
+  type: dict
+  sample: {ifca-server-1: ["198.51.100.10:4647"]}
+secret_files:
+  description: Files that a node has once it was given secrets, for O(facts) to tell which of them exist.
+  returned: always
+  type: list
+  elements: str
+  sample: [/etc/consul.d/secrets.json]
 finished:
   description: Time of the controller at the end, in seconds since 1970. O(started) of a later call.
   returned: always

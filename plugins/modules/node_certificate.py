@@ -27,6 +27,8 @@ attributes:
     support: full
     details:
       - A key that would be made has no request yet, so RV(pending) has a null C(csr) for it.
+      - Where the node lacks C(cryptography), which a task before this one would have installed, each certificate counts
+        as due.
   diff_mode:
     support: full
   idempotent:
@@ -445,10 +447,29 @@ class Holder:
                     set_attributes(path, mode, self.uid, self.gid)
 
 
+def unexamined(requests: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the result of check mode on a node that cannot read certificates yet."""
+    names = [request["name"] for request in requests]
+    reason = "cannot be read before cryptography is installed on the node"
+    nothing = {"not_after": None, "renew_at": None, "sha256": None, "reason": reason}
+    return {
+        "changed": bool(names),
+        "pending": {name: {"csr": None, "reason": reason} for name in names},
+        "status": {name: dict(nothing) for name in names},
+        "changed_names": names,
+        "diff": [
+            {"before_header": name, "after_header": name, "before": "", "after": f"certificate {name}: {reason}\n"}
+            for name in names
+        ],
+    }
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     if CRYPTOGRAPHY_ERROR:
+        if module.check_mode:
+            module.exit_json(**unexamined(module.params["requests"]))
         module.fail_json(msg=missing_required_lib("cryptography"), exception=CRYPTOGRAPHY_ERROR)
     certificates: dict[str, Any] = module.params["certificates"]
     result: dict[str, Any] = {"changed": False, "pending": {}, "status": {}, "changed_names": []}

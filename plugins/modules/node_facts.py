@@ -54,6 +54,19 @@ options:
     description: Whether the block devices are wanted too.
     type: bool
     default: false
+  peers:
+    description:
+      - Addresses of other nodes, as C(ADDRESS:PORT), to which the round-trip time is wanted. It is taken from TCP
+        connections, which a port without a listener answers as well.
+    type: list
+    elements: str
+    default: []
+  clock_tolerance:
+    description:
+      - Seconds by which the node's clock may be off. Where a slow connection leaves open whether it is off by more, the
+        clock is read again.
+    type: float
+    default: 5.0
 """
 
 EXAMPLES = r"""
@@ -141,6 +154,10 @@ ansible_facts:
           type: list
           elements: str
           sample: ["0000:00:05.0 10de:1eb8"]
+        nvidia_runtime:
+          description: Path of the NVIDIA container toolkit's runtime, V(null) where it is not installed.
+          type: str
+          sample: /usr/bin/nvidia-container-runtime
         binaries:
           description: Versions of the collection's products, V(null) where one is not installed.
           type: dict
@@ -161,10 +178,24 @@ ansible_facts:
           description: What is mounted at O(mounts), V(null) where nothing is.
           type: dict
           sample: {/nomad-storage: {source: /dev/vdb, type: ext4, options: "rw,relatime", shared: true}}
+        round_trip_ms:
+          description: Round-trip time to each of O(peers) in ms, V(null) where one did not answer within two seconds.
+          type: dict
+          sample: {"203.0.113.10:4647": 31.4}
         devices:
           description: The block devices, if O(devices).
           type: dict
           sample: {/dev/vdb: {size_mb: 102400, type: disk, filesystem: null, mountpoint: null}}
+controller_before:
+  description: Time of the controller before the node's clock was read, in seconds since 1970.
+  returned: success
+  type: float
+  sample: 1760000000.1
+controller_after:
+  description: Time of the controller after the node's clock was read.
+  returned: success
+  type: float
+  sample: 1760000000.9
 """
 
 import ipaddress
@@ -172,6 +203,8 @@ import json
 import os
 import platform
 import re
+import socket
+import threading
 import time
 from typing import Any
 
@@ -186,6 +219,8 @@ BINARIES = {
     "traefik": "/usr/local/bin/traefik",
     "cni-plugins": "/opt/cni/bin",
 }
+PEER_SECONDS = 2.0
+PEER_ATTEMPTS = 3
 NVIDIA = "0x10de"
 DISPLAY_CONTROLLER = "0x03"
 MEBIBYTE = 1024 * 1024
@@ -357,6 +392,38 @@ def devices(module: AnsibleModule) -> dict[str, dict[str, Any]]:
     }
 
 
+def round_trip_ms(peer: str) -> float | None:
+    """Return the shortest of some round trips; a refused connection has been there and back as well."""
+    host, _colon, port = peer.rpartition(":")
+    best: float | None = None
+    for _attempt in range(PEER_ATTEMPTS):
+        began = time.monotonic()
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=PEER_SECONDS).close()
+        except ConnectionRefusedError:
+            pass
+        except OSError:
+            return best
+        taken = round((time.monotonic() - began) * 1000, 2)
+        best = taken if best is None else min(best, taken)
+    return best
+
+
+def round_trips(peers: list[str]) -> dict[str, float | None]:
+    """Return the round-trip times, measured side by side."""
+    result: dict[str, float | None] = dict.fromkeys(peers)
+
+    def measure(peer: str) -> None:
+        result[peer] = round_trip_ms(peer)
+
+    threads = [threading.Thread(target=measure, args=(peer,)) for peer in result]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return result
+
+
 def collect(module: AnsibleModule) -> dict[str, Any]:
     """Return everything that was asked for."""
     parameters = module.params
@@ -374,11 +441,13 @@ def collect(module: AnsibleModule) -> dict[str, Any]:
         addresses=addresses_4(read("/proc/net/fib_trie")) + addresses_6(read("/proc/net/if_inet6")),
         users=users(read("/etc/passwd")),
         gpus=gpus(),
+        nvidia_runtime=module.get_bin_path("nvidia-container-runtime"),
         binaries={name: binary_version(link) for name, link in BINARIES.items()},
         mounts=mounts(read("/proc/self/mountinfo"), parameters["mounts"]),
         paths={path: os.path.exists(path) for path in parameters["paths"]},
         packages=packages(module, parameters["packages"], facts["os_family"]),
         units=units(module, parameters["units"]),
+        round_trip_ms=round_trips(parameters["peers"]),
     )
     if parameters["devices"]:
         facts["devices"] = devices(module)
@@ -395,6 +464,8 @@ def main() -> None:
             "paths": {"type": "list", "elements": "path", "default": []},
             "mounts": {"type": "list", "elements": "path", "default": ["/nomad-storage"]},
             "devices": {"type": "bool", "default": False},
+            "peers": {"type": "list", "elements": "str", "default": []},
+            "clock_tolerance": {"type": "float", "default": 5.0},
         },
         supports_check_mode=True,
     )

@@ -103,6 +103,7 @@ options:
         choices: [present, absent]
 seealso:
   - module: imagine.platform.nomad_acl_token
+  - module: imagine.platform.nomad_acl_policy_info
 """
 
 EXAMPLES = r"""
@@ -156,122 +157,12 @@ policies:
       operation: create
 """
 
-import base64
-import hashlib
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from ansible_collections.imagine.platform.plugins.module_utils.crud import Json, ObjectError, ObjectType
-from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
-    NomadClient,
-    create_object_module,
-    run_objects,
-    segment,
-)
-
-JOB_ACL = {
-    "namespace": {"type": "str"},
-    "job_id": {"type": "str"},
-    "group": {"type": "str"},
-    "task": {"type": "str"},
-}
-JOB_ACL_NAMES = {"namespace": "Namespace", "job_id": "JobID", "group": "Group", "task": "Task"}
-FIELDS: Json = {
-    "name": {"type": "str"},
-    "description": {"type": "str"},
-    "rules": {"type": "str"},
-    "job_acl": {"type": "dict", "options": JOB_ACL},
-}
-
-
-def policy_hash(name: str, state: Mapping[str, Any]) -> str:
-    """Nomad's own hash of a policy, which its list shows in place of the rules."""
-    parts = [name, state["description"], state["rules"]]
-    parts.extend(state["job_acl"].get(part, "") for part in JOB_ACL_NAMES)
-    return base64.b64encode(hashlib.blake2b("".join(parts).encode(), digest_size=32).digest()).decode()
-
-
-def policy_state(raw: Mapping[str, Any]) -> Json:
-    """The comparable part of a policy as Nomad returns it."""
-    job_acl = raw.get("JobACL") or {}
-    return {
-        "description": raw.get("Description") or "",
-        "rules": raw.get("Rules") or "",
-        "job_acl": {ours: job_acl[theirs] for ours, theirs in JOB_ACL_NAMES.items() if job_acl.get(theirs)},
-    }
-
-
-class Policies(ObjectType):
-    """ACL policies."""
-
-    def __init__(self, client: NomadClient) -> None:
-        self.client = client
-
-    def validate(self, item: Mapping[str, Any]) -> None:
-        if not re.match(r"^[a-zA-Z0-9-]{1,128}\Z", item["name"]):
-            raise ObjectError(
-                f"'{item['name']}' cannot be the name of an ACL policy: use 1 to 128 letters, digits and dashes."
-            )
-
-    def read(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
-        if len(items) == 1:
-            return self._read_each([items[0]["name"]])
-        listed = {stub["Name"]: stub for stub in self.client.get("acl/policies", "listing the ACL policies") or []}
-        states: dict[str, Json] = {}
-        unknown = []
-        for item in items:
-            stub = listed.get(item["name"])
-            if stub is None:
-                continue
-            # The list has no rules but a hash over them: what matches it need not be read.
-            guess = self.wanted(item, policy_state(stub)) if item["rules"] else None
-            if guess and policy_hash(item["name"], guess) == stub.get("Hash"):
-                states[item["name"]] = guess
-            else:
-                unknown.append(item["name"])
-        states.update(self._read_each(unknown))
-        return states
-
-    def _read_each(self, names: Sequence[str]) -> dict[str, Json]:
-        states = {}
-        for name in names:
-            raw = self.client.find(f"acl/policy/{segment(name)}", f"reading ACL policy '{name}'")
-            if raw is not None:
-                states[name] = policy_state(raw)
-        return states
-
-    def wanted(self, item: Mapping[str, Any], current: Json | None) -> Json:
-        if not item["rules"] and (current is None or item["rules"] is not None):
-            raise ObjectError(f"ACL policy '{item['name']}' has no rules: give them in the option rules.")
-        state = dict(current or {"description": "", "rules": "", "job_acl": {}})
-        if item["description"] is not None:
-            state["description"] = item["description"]
-        if item["rules"] is not None and item["rules"].strip() != state["rules"].strip():
-            state["rules"] = item["rules"]
-        if item["job_acl"] is not None:
-            state["job_acl"] = {name: value for name, value in item["job_acl"].items() if value}
-        return state
-
-    def create(self, item: Mapping[str, Any], wanted: Json) -> Json | None:
-        return self._put(item["name"], wanted, "creating")
-
-    def update(self, item: Mapping[str, Any], current: Json, wanted: Json) -> Json | None:
-        return self._put(item["name"], wanted, "updating")
-
-    def _put(self, name: str, wanted: Json, doing: str) -> Json | None:
-        body: Json = {"Name": name, "Description": wanted["description"], "Rules": wanted["rules"]}
-        if wanted["job_acl"]:
-            body["JobACL"] = {JOB_ACL_NAMES[part]: value for part, value in wanted["job_acl"].items()}
-        self.client.post(f"acl/policy/{segment(name)}", f"{doing} ACL policy '{name}'", body)
-        return None
-
-    def delete(self, item: Mapping[str, Any], current: Json) -> None:
-        self.client.delete(f"acl/policy/{segment(item['name'])}", f"deleting ACL policy '{item['name']}'")
+from ansible_collections.imagine.platform.plugins.module_utils.nomad import create_object_module, run_objects
+from ansible_collections.imagine.platform.plugins.module_utils.nomad_acl import POLICY_FIELDS, Policies
 
 
 def main() -> None:
-    module = create_object_module(FIELDS, "policy", "policies")
+    module = create_object_module(POLICY_FIELDS, "policy", "policies")
     run_objects(module, lambda module, client: Policies(client))
 
 

@@ -112,6 +112,7 @@ options:
 seealso:
   - module: imagine.platform.nomad_acl_policy
   - module: imagine.platform.nomad_acl_bootstrap
+  - module: imagine.platform.nomad_acl_token_info
 """
 
 EXAMPLES = r"""
@@ -168,173 +169,16 @@ tokens:
       operation: create
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
-from typing import Any
-
-from ansible_collections.imagine.platform.plugins.module_utils.crud import Json, ObjectError, ObjectType
-from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
-    NomadClient,
-    create_object_module,
-    run_objects,
-    segment,
-)
-
-FIELDS: Json = {
-    "name": {"type": "str"},
-    "accessor_id": {"type": "str"},
-    "type": {"type": "str", "choices": ["client", "management"]},
-    "policies": {"type": "list", "elements": "str"},
-    "roles": {"type": "list", "elements": "str"},
-    "global": {"type": "bool"},
-    "expiration_ttl": {"type": "str"},
-}
-
-
-def token_state(raw: Mapping[str, Any]) -> Json:
-    """The comparable part of a token as Nomad's list returns it."""
-    return {
-        "name": raw["Name"],
-        "type": raw["Type"],
-        "policies": sorted(raw.get("Policies") or []),
-        "roles": sorted(role["Name"] for role in raw.get("Roles") or []),
-        "global": bool(raw.get("Global")),
-    }
-
-
-def expired(raw: Mapping[str, Any], now: datetime) -> bool:
-    """Whether the life of a token is over; Nomad removes such tokens only after a while."""
-    stamp = raw.get("ExpirationTime")
-    if not stamp or stamp.startswith("0001-"):
-        return False
-    return datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc) <= now
-
-
-class Tokens(ObjectType):
-    """ACL tokens; one request reads them all."""
-
-    def __init__(self, client: NomadClient, return_secrets: bool) -> None:
-        self.client = client
-        self.return_secrets = return_secrets
-        self.raw: dict[str, Json] = {}
-
-    def validate(self, item: Mapping[str, Any]) -> None:
-        if not 1 <= len(item["name"]) <= 256:
-            raise ObjectError(f"'{item['name']}' cannot be the name of a token: use 1 to 256 characters.")
-        if item["type"] == "management" and (item["policies"] or item["roles"]):
-            raise ObjectError(
-                f"Token '{item['name']}' is of type management, which has all rights: leave policies and roles out."
-            )
-        ttl = item["expiration_ttl"]
-        if ttl and not re.match(r"^([0-9]+(\.[0-9]+)?(ms|h|m|s))+\Z", ttl):
-            raise ObjectError(
-                f"Token '{item['name']}' has expiration_ttl '{ttl}', which is no duration: write it as 30m or 8h."
-            )
-
-    def read(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
-        now = datetime.now(timezone.utc)
-        listed = self.client.get("acl/tokens", "listing the ACL tokens") or []
-        alive = [raw for raw in listed if not expired(raw, now)]
-        states: dict[str, Json] = {}
-        for item in items:
-            raw = self._match(item, alive)
-            if raw is not None:
-                self.raw[item["name"]] = raw
-                states[item["name"]] = token_state(raw)
-        return states
-
-    @staticmethod
-    def _match(item: Mapping[str, Any], alive: Sequence[Json]) -> Json | None:
-        if item["accessor_id"]:
-            found = [raw for raw in alive if raw["AccessorID"] == item["accessor_id"]]
-            if not found and item["state"] == "present":
-                raise ObjectError(
-                    f"accessor_id '{item['accessor_id']}' of token '{item['name']}' does not exist, and Nomad chooses "
-                    "accessors itself: leave accessor_id out to create the token."
-                )
-        else:
-            found = [raw for raw in alive if raw["Name"] == item["name"]]
-        if len(found) > 1:
-            accessors = ", ".join(sorted(raw["AccessorID"] for raw in found))
-            raise ObjectError(
-                f"{len(found)} tokens have the name '{item['name']}' ({accessors}): give accessor_id to choose one."
-            )
-        return found[0] if found else None
-
-    def wanted(self, item: Mapping[str, Any], current: Json | None) -> Json:
-        state = dict(current or {"type": "client", "policies": [], "roles": [], "global": False})
-        if current and item["global"] is not None and item["global"] != current["global"]:
-            raise ObjectError(
-                f"Token '{item['name']}' has global={str(current['global']).lower()}, which Nomad never changes: "
-                "delete the token first or leave global out."
-            )
-        state["name"] = item["name"]
-        for option in ("type", "global"):
-            if item[option] is not None:
-                state[option] = item[option]
-        for option in ("policies", "roles"):
-            if item[option] is not None:
-                state[option] = sorted(set(item[option]))
-        if state["type"] == "management":
-            state.update(policies=[], roles=[])
-        elif not state["policies"] and not state["roles"]:
-            raise ObjectError(f"Token '{item['name']}' has neither policies nor roles: give it at least one.")
-        return state
-
-    def create(self, item: Mapping[str, Any], wanted: Json) -> Json | None:
-        body = self._body(wanted)
-        if item["expiration_ttl"]:
-            body["ExpirationTTL"] = item["expiration_ttl"]
-        made = self.client.post("acl/token", f"creating ACL token '{item['name']}'", body)
-        return self._known(made)
-
-    def update(self, item: Mapping[str, Any], current: Json, wanted: Json) -> Json | None:
-        raw = self.raw[item["name"]]
-        accessor = raw["AccessorID"]
-        body = {**self._body(wanted), "AccessorID": accessor}
-        # Nomad refuses an update whose expiry differs from the stored one, and lists no TTL.
-        full = self.client.get(f"acl/token/{segment(accessor)}", f"reading ACL token '{item['name']}'")
-        for field in ("ExpirationTTL", "ExpirationTime"):
-            if full.get(field):
-                body[field] = full[field]
-        self.client.post(f"acl/token/{segment(accessor)}", f"updating ACL token '{item['name']}'", body)
-        return None
-
-    def delete(self, item: Mapping[str, Any], current: Json) -> None:
-        accessor = self.raw[item["name"]]["AccessorID"]
-        self.client.delete(f"acl/token/{segment(accessor)}", f"deleting ACL token '{item['name']}'")
-
-    def details(self, item: Mapping[str, Any], state: Json) -> Json:
-        raw = self.raw.get(item["name"])
-        if raw is None:
-            return {}
-        if not self.return_secrets:
-            return {"accessor_id": raw["AccessorID"]}
-        accessor = raw["AccessorID"]
-        return self._known(self.client.get(f"acl/token/{segment(accessor)}", f"reading ACL token '{item['name']}'"))
-
-    def _known(self, raw: Mapping[str, Any]) -> Json:
-        known = {"accessor_id": raw["AccessorID"]}
-        if self.return_secrets:
-            known["secret_id"] = raw["SecretID"]
-        return known
-
-    @staticmethod
-    def _body(wanted: Json) -> Json:
-        roles: list[Json] = [{"Name": name} for name in wanted["roles"]]
-        return {
-            "Name": wanted["name"],
-            "Type": wanted["type"],
-            "Policies": wanted["policies"],
-            "Roles": roles,
-            "Global": wanted["global"],
-        }
+from ansible_collections.imagine.platform.plugins.module_utils.nomad import create_object_module, run_objects
+from ansible_collections.imagine.platform.plugins.module_utils.nomad_acl import TOKEN_FIELDS, Tokens
 
 
 def main() -> None:
     module = create_object_module(
-        FIELDS, "token", "tokens", extra_options={"return_secrets": {"type": "bool", "default": False, "no_log": False}}
+        TOKEN_FIELDS,
+        "token",
+        "tokens",
+        extra_options={"return_secrets": {"type": "bool", "default": False, "no_log": False}},
     )
     run_objects(module, lambda module, client: Tokens(client, module.params["return_secrets"]))
 

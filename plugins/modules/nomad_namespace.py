@@ -117,6 +117,8 @@ options:
         description: Whether this namespace is to exist; O(state) when not given.
         type: str
         choices: [present, absent]
+seealso:
+  - module: imagine.platform.nomad_namespace_info
 """
 
 EXAMPLES = r"""
@@ -174,109 +176,12 @@ namespaces:
       operation: create
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from ansible_collections.imagine.platform.plugins.module_utils.crud import Json, ObjectError, ObjectType
-from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
-    NomadClient,
-    create_object_module,
-    run_objects,
-    segment,
-)
-
-CAPABILITIES = {
-    "enabled_task_drivers": "EnabledTaskDrivers",
-    "disabled_task_drivers": "DisabledTaskDrivers",
-    "enabled_network_modes": "EnabledNetworkModes",
-    "disabled_network_modes": "DisabledNetworkModes",
-}
-FIELDS: Json = {
-    "name": {"type": "str"},
-    "description": {"type": "str"},
-    "meta": {"type": "dict"},
-    "quota": {"type": "str"},
-    "capabilities": {
-        "type": "dict",
-        "options": {name: {"type": "list", "elements": "str"} for name in CAPABILITIES},
-    },
-}
-# What the server computes and does not take back.
-COMPUTED = ("Hash", "CreateIndex", "ModifyIndex")
-
-
-def namespace_state(raw: Mapping[str, Any]) -> Json:
-    """The comparable part of a namespace as Nomad returns it."""
-    capabilities = raw.get("Capabilities") or {}
-    return {
-        "description": raw.get("Description") or "",
-        "meta": dict(raw.get("Meta") or {}),
-        "quota": raw.get("Quota") or "",
-        "capabilities": {ours: sorted(capabilities.get(theirs) or []) for ours, theirs in CAPABILITIES.items()},
-    }
-
-
-def meta_value(value: Any) -> str:
-    """Metadata values are strings; booleans are written as in YAML and JSON."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-class Namespaces(ObjectType):
-    """Namespaces; one request reads them all."""
-
-    def __init__(self, client: NomadClient) -> None:
-        self.client = client
-        self.raw: dict[str, Json] = {}
-
-    def validate(self, item: Mapping[str, Any]) -> None:
-        if not re.match(r"^[a-zA-Z0-9-]{1,128}\Z", item["name"]):
-            raise ObjectError(
-                f"'{item['name']}' cannot be the name of a namespace: use 1 to 128 letters, digits and dashes."
-            )
-        if item["name"] == "default" and item["state"] == "absent":
-            raise ObjectError("The namespace 'default' cannot be deleted: leave it out.")
-
-    def read(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
-        names = {item["name"] for item in items}
-        listed = self.client.get("namespaces", "listing the namespaces") or []
-        self.raw = {raw["Name"]: raw for raw in listed if raw["Name"] in names}
-        return {name: namespace_state(raw) for name, raw in self.raw.items()}
-
-    def wanted(self, item: Mapping[str, Any], current: Json | None) -> Json:
-        state = dict(current or namespace_state({}))
-        for option in ("description", "quota"):
-            if item[option] is not None:
-                state[option] = item[option]
-        if item["meta"] is not None:
-            state["meta"] = {str(name): meta_value(value) for name, value in item["meta"].items()}
-        given = item["capabilities"] or {}
-        state["capabilities"] = {
-            name: list(have) if given.get(name) is None else sorted(set(given[name]))
-            for name, have in state["capabilities"].items()
-        }
-        return state
-
-    def create(self, item: Mapping[str, Any], wanted: Json) -> Json | None:
-        return self._put(item["name"], wanted, "creating")
-
-    def update(self, item: Mapping[str, Any], current: Json, wanted: Json) -> Json | None:
-        return self._put(item["name"], wanted, "updating")
-
-    def _put(self, name: str, wanted: Json, doing: str) -> Json | None:
-        body = {key: value for key, value in self.raw.get(name, {}).items() if key not in COMPUTED}
-        body.update(Name=name, Description=wanted["description"], Meta=wanted["meta"], Quota=wanted["quota"])
-        capabilities = {CAPABILITIES[key]: value for key, value in wanted["capabilities"].items() if value}
-        body["Capabilities"] = capabilities or None
-        self.client.post(f"namespace/{segment(name)}", f"{doing} namespace '{name}'", body)
-        return None
-
-    def delete(self, item: Mapping[str, Any], current: Json) -> None:
-        self.client.delete(f"namespace/{segment(item['name'])}", f"deleting namespace '{item['name']}'")
+from ansible_collections.imagine.platform.plugins.module_utils.nomad import create_object_module, run_objects
+from ansible_collections.imagine.platform.plugins.module_utils.nomad_objects import NAMESPACE_FIELDS, Namespaces
 
 
 def main() -> None:
-    module = create_object_module(FIELDS, "namespace", "namespaces")
+    module = create_object_module(NAMESPACE_FIELDS, "namespace", "namespaces")
     run_objects(module, lambda module, client: Namespaces(client))
 
 

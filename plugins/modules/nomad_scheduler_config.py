@@ -57,6 +57,8 @@ options:
     description:
       - Whether to stop all scheduling, to recover from trouble.
     type: bool
+seealso:
+  - module: imagine.platform.nomad_scheduler_config_info
 """
 
 EXAMPLES = r"""
@@ -87,80 +89,39 @@ scheduler_config:
     pause_eval_broker: false
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     Json,
     NomadClient,
-    NomadError,
+    change_configuration,
     create_module,
     run_module,
 )
-
-PATH = "operator/scheduler/configuration"
-PREEMPTION = {
-    "preemption_system": "SystemSchedulerEnabled",
-    "preemption_sysbatch": "SysBatchSchedulerEnabled",
-    "preemption_batch": "BatchSchedulerEnabled",
-    "preemption_service": "ServiceSchedulerEnabled",
-}
-FLAGS = {
-    "memory_oversubscription": "MemoryOversubscriptionEnabled",
-    "reject_job_registration": "RejectJobRegistration",
-    "pause_eval_broker": "PauseEvalBroker",
-}
-ATTEMPTS = 3
-
-
-def config_state(raw: Mapping[str, Any]) -> Json:
-    """The configuration as Nomad returns it, in the words of the options."""
-    preemption = raw.get("PreemptionConfig") or {}
-    return {
-        "algorithm": raw.get("SchedulerAlgorithm") or "binpack",
-        **{ours: bool(preemption.get(theirs)) for ours, theirs in PREEMPTION.items()},
-        **{ours: bool(raw.get(theirs)) for ours, theirs in FLAGS.items()},
-    }
-
-
-def config_body(state: Mapping[str, Any]) -> Json:
-    """The configuration as Nomad takes it."""
-    return {
-        "SchedulerAlgorithm": state["algorithm"],
-        "PreemptionConfig": {theirs: state[ours] for ours, theirs in PREEMPTION.items()},
-        **{theirs: state[ours] for ours, theirs in FLAGS.items()},
-    }
-
-
-def wanted_state(params: Mapping[str, Any], current: Json) -> Json:
-    """The current configuration with the given options over it."""
-    return {name: value if params[name] is None else params[name] for name, value in current.items()}
+from ansible_collections.imagine.platform.plugins.module_utils.nomad_objects import (
+    FLAGS,
+    PREEMPTION,
+    SCHEDULER_PATH,
+    read_scheduler,
+    scheduler_body,
+    scheduler_state,
+)
 
 
 def configure(module: AnsibleModule, client: NomadClient) -> Json:
-    """Read, compare, and write unless somebody else did so in between; then start again."""
-    for _attempt in range(ATTEMPTS):
-        raw = client.get(PATH, "reading the scheduler configuration")["SchedulerConfig"]
-        current = config_state(raw)
-        wanted = wanted_state(module.params, current)
-        changed = wanted != current
-        result = {"changed": changed, "scheduler_config": wanted, "diff": {"before": current, "after": wanted}}
-        if not changed or module.check_mode:
-            return result
+    """Read, compare, and write."""
+
+    def write(raw: Json, wanted: Json) -> bool:
         answer = client.post(
-            PATH,
+            SCHEDULER_PATH,
             "writing the scheduler configuration",
-            config_body(wanted),
+            scheduler_body(raw, wanted),
             params={"cas": raw["ModifyIndex"]},
         )
-        if answer["Updated"]:
-            return result
-    raise NomadError(
-        f"The scheduler configuration of {client.address} was changed by somebody else {ATTEMPTS} times while writing "
-        "it: find out who does and run again.",
-        "conflict",
+        return bool(answer["Updated"])
+
+    return change_configuration(
+        module, client, "scheduler_config", lambda: read_scheduler(client), scheduler_state, write
     )
 
 

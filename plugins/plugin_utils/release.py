@@ -64,6 +64,11 @@ def shown(address: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
+def _mirrored(pinned: t.Mapping[str, t.Any]) -> str:
+    """The name that a mirror has for what is pinned: the vendor's own."""
+    return str(pinned.get("file") or os.path.basename(urllib.parse.urlsplit(str(pinned["url"])).path))
+
+
 @dataclasses.dataclass(frozen=True)
 class Wanted:
     """One product at one version for one architecture, with everything that is pinned about it."""
@@ -293,9 +298,32 @@ class Cache:
             except Unavailable as error:
                 failures.append(f"{label}: {error}")
                 self.progress(f"{wanted.name}: not from {label} ({error})")
-        reasons = "; ".join(failures) or f"release_source {self.source} has nothing pinned for it"
-        remedy = "set release_mirror to a directory or URL that has its archive, or release_source to auto"
-        raise ReleaseError(f"{wanted.name} for {wanted.architecture} cannot be obtained ({reasons}): {remedy}.")
+        reasons = "; ".join(failures) or self._nothing_to_try()
+        raise ReleaseError(
+            f"{wanted.name} for {wanted.architecture} cannot be obtained ({reasons}): {self._remedy(wanted)}."
+        )
+
+    def _nothing_to_try(self) -> str:
+        if self.source == "mirror" and not self.mirror:
+            return "release_source is mirror, but release_mirror is not set"
+        pinned = {"download": "archive of the release site", "build": "package of a registry"}
+        return f"release_source is {self.source}, but no {pinned.get(self.source, 'file')} is pinned for it"
+
+    def _remedy(self, wanted: Wanted) -> str:
+        """What an operator can do, as the end of a sentence."""
+        remedies = []
+        files = [_mirrored(pinned) for pinned in (wanted.archive, wanted.wheel) if pinned]
+        if files:
+            # A forced source leaves the mirror out.
+            forced = " and release_source to mirror" if self.source in ("download", "build") else ""
+            remedies.append(
+                f"put {' or '.join(files)} into a directory or at a URL and set release_mirror to that{forced}"
+            )
+        if self.source != "auto":
+            remedies.append("set release_source to auto")
+        elif wanted.wheel or wanted.build_directory:
+            remedies.append("set release_source to build where package registries are all that can be reached")
+        return ", or ".join(remedies) or "describe a source of it in release_extra_artifacts"
 
     def _store(self, wanted: Wanted, source: str, label: str, way: t.Callable[[str, str], str]) -> dict[str, t.Any]:
         folder = self._product_directory(wanted)
@@ -350,7 +378,7 @@ class Cache:
         return manifest
 
     def _from_mirror(self, wanted: Wanted, pinned: t.Mapping[str, t.Any]) -> t.Callable[[str, str], str]:
-        name = pinned.get("file") or os.path.basename(urllib.parse.urlsplit(str(pinned["url"])).path)
+        name = _mirrored(pinned)
 
         def way(work: str, ready: str) -> str:
             mirror = str(self.mirror)
@@ -396,7 +424,7 @@ class Cache:
                 if "DO NOT MATCH THE HASHES" in result.stderr:
                     raise ReleaseError(
                         f"PyPI serves {requirement} with another SHA-256 than the pinned {pinned['sha256']}: "
-                        "do not use it before you know why."
+                        f"do not use it before you know why, and set release_mirror to where {pinned['file']} is right."
                     )
                 raise Unavailable(f"pip download {requirement} failed with: {lines[-1] if lines else 'no output'}")
             self._verify(archive, archive, str(pinned["sha256"]))

@@ -125,7 +125,7 @@ QUICKSTART: list[tuple[str, Callable[[State], None]]] = [
 
 
 def destroy(state: State) -> None:
-    """Nodes, networks, our own daemon, and the state."""
+    """Nodes, networks, our own daemon or our images in another one, and the state."""
     settings = state.settings
     daemon = CHECKOUT / "testbed" / "docker-daemon"
     playbook = VENV / "bin" / "ansible-playbook"
@@ -138,7 +138,19 @@ def destroy(state: State) -> None:
         state.run([daemon, "remove"], "clean.log")
     except Failed as failure:
         state.console.note = f"the Docker daemon stays: {failure.sentence}"
+    else:
+        _remove_images(state, daemon)
     shutil.rmtree(settings.state_dir, ignore_errors=True)
+
+
+def _remove_images(state: State, daemon: Path) -> None:
+    """A daemon of the machine stays, and keeps none of our images that no other federation uses."""
+    try:
+        host = state.output([daemon, "status"], "clean.log")
+    except Failed:
+        return
+    state.settings.extra["DOCKER_HOST"] = host
+    state.run([CHECKOUT / "testbed" / "images", "remove"], "clean.log")
 
 
 def _may_have_nodes(state: State, daemon: Path) -> bool:

@@ -51,6 +51,14 @@ class Settings:
         if not network.is_private:
             raise SettingsError(f"LOCAL_PREFIX is {prefix!r}, which is no private range; use one such as 10.213.")
         state = os.environ.get("LOCAL_STATE_DIR")
+        if state:
+            whole = Path(state).resolve()
+            for what, inside in (("this checkout", CHECKOUT), ("your home directory", Path.home().resolve())):
+                if inside.is_relative_to(whole):
+                    raise SettingsError(
+                        f"LOCAL_STATE_DIR is {state!r}, which holds {what}, and `make clean` removes all of it; use a "
+                        "directory of its own."
+                    )
         cache = os.environ.get("LOCAL_CACHE_DIR")
         return cls(
             federation=federation,

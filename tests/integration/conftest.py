@@ -4,13 +4,9 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib
-import ipaddress
 import json
 import os
-import socket
-import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,79 +16,11 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import basic
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from nomad_agent import AgentProcess, Cluster, make_cluster, start_agent, stop_agent
 
 START_SECONDS = 60
 Result = dict[str, Any]
 RunModule = Callable[..., Result]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
-def write_certificates(directory: Path) -> None:
-    """A throwaway authority and one certificate for server, client and HTTP."""
-    now = datetime.datetime.now(datetime.UTC)
-
-    def build(name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(minutes=5))
-            .not_valid_after(now + datetime.timedelta(days=1))
-        )
-
-    def write_key(name: str, key: ec.EllipticCurvePrivateKey) -> None:
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        (directory / name).write_bytes(pem)
-        (directory / name).chmod(0o600)
-
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "throwaway CA")])
-    ca = (
-        build("throwaway CA", ca_name, ca_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(ca_key, hashes.SHA256())
-    )
-    key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName(name) for name in ("localhost", "server.global.nomad", "client.global.nomad")]
-    certificate = (
-        build("server.global.nomad", ca_name, key)
-        .add_extension(
-            x509.SubjectAlternativeName([*names, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
-        )
-        .sign(ca_key, hashes.SHA256())
-    )
-    other_key = ec.generate_private_key(ec.SECP256R1())
-    other = (
-        build("another CA", x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "another CA")]), other_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(other_key, hashes.SHA256())
-    )
-    for name, pem in (("ca.pem", ca), ("cert.pem", certificate), ("other-ca.pem", other)):
-        (directory / name).write_bytes(pem.public_bytes(serialization.Encoding.PEM))
-    write_key("key.pem", key)
 
 
 @dataclass
@@ -112,69 +40,6 @@ class Agent:
             "nomad_ca_cert": str(self.directory / "ca.pem"),
             "nomad_token": self.token,
         }
-
-
-@dataclass
-class AgentProcess:
-    """An agent before ACLs are bootstrapped."""
-
-    address: str
-    directory: Path
-    process: subprocess.Popen[bytes]
-
-    @property
-    def log(self) -> str:
-        return (self.directory / "agent.log").read_text(errors="replace")[-3000:]
-
-
-def start_agent(directory: Path) -> AgentProcess:
-    """Start an agent in development mode: nothing outlives it."""
-    binary = os.environ.get("NOMAD_BINARY", "")
-    if not binary:
-        pytest.skip("NOMAD_BINARY is not set")
-    http, rpc, serf = free_ports(3)
-    write_certificates(directory)
-    tls = {
-        name: str(directory / file)
-        for name, file in (("ca_file", "ca.pem"), ("cert_file", "cert.pem"), ("key_file", "key.pem"))
-    }
-    config = {
-        "datacenter": "ifca",
-        "name": "node-1",
-        "log_level": "INFO",
-        "ports": {"http": http, "rpc": rpc, "serf": serf},
-        "acl": {"enabled": True},
-        "tls": {"http": True, "rpc": True, "verify_server_hostname": True, "verify_https_client": False, **tls},
-        "consul": {"auto_advertise": False, "client_auto_join": False, "server_auto_join": False},
-        "client": {
-            "meta": {
-                "status": "test",
-                "type": "compute",
-                "namespace": "default,imagine",
-                "tags": "cpu",
-                "domain": "ifca",
-            },
-        },
-        "plugin": [{"raw_exec": {"config": [{"enabled": True}]}}],
-    }
-    (directory / "agent.json").write_text(json.dumps(config))
-    with (directory / "agent.log").open("wb") as log:
-        process = subprocess.Popen(
-            [binary, "agent", "-dev", f"-config={directory / 'agent.json'}"],
-            stdout=log,
-            stderr=log,
-            env={"PATH": os.environ["PATH"], "HOME": str(directory)},
-        )
-    return AgentProcess(f"https://127.0.0.1:{http}", directory, process)
-
-
-def stop_agent(agent: AgentProcess) -> None:
-    agent.process.terminate()
-    try:
-        agent.process.wait(20)
-    except subprocess.TimeoutExpired:
-        agent.process.kill()
-        agent.process.wait(10)
 
 
 def run(
@@ -208,7 +73,10 @@ def run_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
 @pytest.fixture(scope="session")
 def nomad_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
     """One agent for all tests."""
-    agent = start_agent(tmp_path_factory.mktemp("nomad"))
+    binary = os.environ.get("NOMAD_BINARY", "")
+    if not binary:
+        pytest.skip("NOMAD_BINARY is not set")
+    agent = start_agent(tmp_path_factory.mktemp("nomad"), binary)
     try:
         yield agent
     finally:
@@ -232,6 +100,55 @@ def nomad_agent(nomad_process: AgentProcess, management_secret: str, run_module:
     )
     assert not result.get("failed"), (result, nomad_process.log)
     return Agent(nomad_process.address, nomad_process.directory, management_secret)
+
+
+@pytest.fixture(scope="session")
+def cluster_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three servers for all tests of Raft, gossip and snapshots."""
+    binary = os.environ.get("NOMAD_BINARY", "")
+    if not binary:
+        pytest.skip("NOMAD_BINARY is not set")
+    cluster = make_cluster(tmp_path_factory.mktemp("cluster"), binary)
+    try:
+        for server in cluster.servers:
+            server.start()
+        yield cluster
+    finally:
+        for server in cluster.servers:
+            server.kill()
+
+
+@pytest.fixture
+def cluster(
+    cluster_process: Cluster,
+    management_secret: str,
+    run_module: RunModule,
+    eventually: Callable[[Callable[[], Any]], Any],
+) -> Cluster:
+    """The servers with ACLs bootstrapped."""
+    if not cluster_process.token:
+        connection = cluster_process.connection()
+        del connection["nomad_token"]
+        result = run_module("nomad_acl_bootstrap", **connection, secret=management_secret, timeout=START_SECONDS)
+        assert not result.get("failed"), result
+        cluster_process.token = management_secret
+        # Each server asks its own state, which follows the leader's.
+        for number in range(3):
+            one = cluster_process.connection(number)
+            eventually(lambda one=one: not run_module("nomad_server_info", **one).get("failed"))
+    return cluster_process
+
+
+@pytest.fixture
+def servers(cluster: Cluster, run_module: RunModule) -> RunModule:
+    """Run a module against the servers with their management token; expects success unless C(fails) is set."""
+
+    def call(module: str, /, fails: bool = False, server: int = 0, **options: Any) -> Result:
+        result = run_module(module, **{**cluster.connection(server), **options})
+        assert bool(result.get("failed")) == fails, result
+        return result
+
+    return call
 
 
 @pytest.fixture

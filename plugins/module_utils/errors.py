@@ -1,0 +1,32 @@
+# Copyright (c) 2026 imagine.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a server or the operating system said, short enough for one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def shorten(text: str, limit: int = 300) -> str:
+    """A text on one line, cut where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def reason(cause: BaseException) -> str:
+    """The innermost reason of a nest of urllib3 errors: what the operating system or OpenSSL said."""
+    seen = set()
+    current: Any = cause
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        inner = getattr(current, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((arg for arg in getattr(current, "args", ()) if isinstance(arg, BaseException)), None)
+        if inner is None:
+            break
+        current = inner
+    if isinstance(current, OSError) and current.strerror:
+        return shorten(getattr(current, "verify_message", "") or current.strerror)
+    return shorten(str(current).rpartition(">: ")[2] or str(current).rpartition(": ")[2] or str(current))

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""The real Traefik takes the files that the role writes, and does with them what they are meant for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rendering import evaluate
+
+from ansible_collections.imagine.platform.plugins.module_utils.certificates import new_authority
+
+START_SECONDS = 30
+VOS = [
+    {"name": "vo.a.eu", "namespace": "a", "base_domain": "deployments.a.eu"},
+    {"name": "vo.b.eu", "namespace": "b", "base_domain": "deployments.b.eu"},
+]
+# What a tag says, and a router that says nothing of TLS.
+ROUTERS = {
+    "http": {
+        "routers": {
+            "tagged": {"rule": "Host(`api-x.ifca-deployments.a.eu`, `x.org`)", "service": "ping@internal", "tls": {}},
+            "plain": {"rule": "Host(`y.org`)", "service": "ping@internal"},
+        }
+    }
+}
+Start = Callable[..., "Traefik"]
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Traefik:
+    """A Traefik that runs on the loopback interface."""
+
+    def __init__(self, directory: Path, api: str, websecure: str) -> None:
+        self.directory = directory
+        self.api = api
+        self.websecure = websecure
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The log, entry by entry."""
+        text = (self.directory / "traefik.log").read_text(encoding="utf-8", errors="replace")
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    def errors(self) -> list[str]:
+        """Errors, but for those about an authority that nobody runs here and its missing certificate."""
+        found = [json.dumps(entry) for entry in self.messages if entry.get("level") in ("error", "fatal", "panic")]
+        return [line for line in found if not re.search("ACME certificate for|unable to find certificate for", line)]
+
+    def certificate(self, name: str) -> str:
+        """The certificate that a browser gets for a name."""
+        host, _, port = self.websecure.partition(":")
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection((host, int(port)), timeout=5) as plain,
+            context.wrap_socket(plain, server_hostname=name) as secure,
+        ):
+            return ssl.DER_cert_to_PEM_cert(secure.getpeercert(binary_form=True) or b"")
+
+    def router(self, name: str) -> dict[str, Any]:
+        """A router as Traefik understood it."""
+        with urllib.request.urlopen(f"{self.api}/api/http/routers/{name}@file", timeout=5) as answer:  # noqa: S310
+            result: dict[str, Any] = json.load(answer)
+        return result
+
+    def wait_for(self, condition: Callable[[], Any]) -> Any:
+        """What the condition gives, once it gives something."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+                if value := condition():
+                    return value
+            assert time.monotonic() < deadline, self.messages[-10:]
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def traefik(tmp_path: Path) -> Iterator[Start]:
+    """Start Traefik with what the role renders; only places and ports are other ones."""
+    binary = os.environ.get("TRAEFIK_BINARY", "")
+    if not binary:
+        pytest.skip("TRAEFIK_BINARY is not set")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(**variables: Any) -> Traefik:
+        values = evaluate(
+            "traefik",
+            tmp_path,
+            {
+                "site_name": "ifca",
+                "site_domain": "ifca",
+                "site_vos": ["vo.a.eu", "vo.b.eu"],
+                "federation_vos": VOS,
+                "federation_secrets": {"sites": {"ifca": {"consul_tokens": {"localhost": {"traefik": "t"}}}}},
+                **variables,
+            },
+            static="_traefik_static_config",
+            dynamic="lookup('ansible.builtin.template', 'dynamic.yml.j2')",
+        )
+        static = values["static"]
+        for point in static["entryPoints"].values():
+            point["address"] = f"127.0.0.1:{free_port()}"
+        static["providers"] = {"file": {**static["providers"]["file"], "directory": str(tmp_path / "dynamic")}}
+        static["log"] = {"level": "DEBUG", "format": "json", "filePath": str(tmp_path / "traefik.log")}
+        for resolver in static.get("certificatesResolvers", {}).values():
+            resolver["acme"]["storage"] = str(tmp_path / "acme.json")
+        (tmp_path / "dynamic").mkdir()
+        dynamic = values["dynamic"].replace("/etc/traefik/certificates", str(tmp_path))
+        (tmp_path / "dynamic" / "dynamic.yml").write_text(dynamic, encoding="utf-8")
+        (tmp_path / "dynamic" / "routers.yml").write_text(yaml.safe_dump(ROUTERS), encoding="utf-8")
+        (tmp_path / "traefik.yml").write_text(yaml.safe_dump(static), encoding="utf-8")
+        with (tmp_path / "output").open("wb") as output:
+            started.append(
+                subprocess.Popen(
+                    [binary, f"--configFile={tmp_path / 'traefik.yml'}"], stdout=output, stderr=subprocess.STDOUT
+                )
+            )
+        points = {name: point["address"] for name, point in static["entryPoints"].items()}
+        server = Traefik(tmp_path, f"http://{points['traefik']}", points["websecure"])
+        server.wait_for(lambda: server.router("tagged"))
+        return server
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+ACME = {
+    "traefik_certificate_source": "acme",
+    "traefik_acme_email": "o@example.org",
+    # Nobody listens there.
+    "traefik_acme_directory": "http://127.0.0.1:9/directory",
+}
+
+
+def test_wildcards_are_ordered_for_all_base_domains(traefik: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RFC2136_NAMESERVER", "127.0.0.1:9")
+    server = traefik(**ACME, traefik_acme_dns_provider="rfc2136")
+
+    def ordered() -> str:
+        return next((json.dumps(entry) for entry in server.messages if "ACME certificate for" in json.dumps(entry)), "")
+
+    names = re.findall(r"(?:\*\.)?ifca-deployments\.[ab]\.eu", server.wait_for(ordered))
+    assert set(names) == {
+        "*.ifca-deployments.a.eu",
+        "ifca-deployments.a.eu",
+        "*.ifca-deployments.b.eu",
+        "ifca-deployments.b.eu",
+    }
+    assert server.errors() == []
+    # The routers have no part in it: that one certificate is everybody's.
+    assert "certResolver" not in server.router("tagged")["tls"]
+    assert "certResolver" not in server.router("plain")["tls"]
+
+
+def test_single_names_are_for_routers_without_tls_of_their_own(traefik: Start) -> None:
+    server = traefik(**ACME)
+    assert server.router("plain")["tls"]["certResolver"] == "acme"
+    assert "certResolver" not in server.router("tagged")["tls"]
+    assert server.errors() == []
+
+
+def test_the_federations_own_authority(traefik: Start, tmp_path: Path) -> None:
+    pair = new_authority("users' names", 1)
+    (tmp_path / "cert.pem").write_text(pair["certificate"])
+    (tmp_path / "key.pem").write_text(pair["private_key"])
+    server = traefik(traefik_certificate_source="ca", certificates_status={"traefik": {"sha256": "4f2c"}})
+    assert server.errors() == []
+    assert server.certificate("api-x.ifca-deployments.a.eu").split() == pair["certificate"].split()
+    assert server.router("www-websecure")["status"] == "enabled"
+    assert server.router("tagged")["status"] == "enabled"
+
+
+def test_the_dashboard_is_served(traefik: Start) -> None:
+    server = traefik(**ACME)
+    with urllib.request.urlopen(f"{server.api}/dashboard/", timeout=5) as answer:  # noqa: S310
+        assert b"<title>" in answer.read()

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""A real Nomad with TLS and ACLs, in one process that nothing outlives: for the integration tests and the benchmark."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import ipaddress
+import json
+import os
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def write_certificates(directory: Path) -> None:
+    """A throwaway authority and one certificate for server, client and HTTP."""
+    now = datetime.datetime.now(datetime.UTC)
+
+    def build(name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(minutes=5))
+            .not_valid_after(now + datetime.timedelta(days=1))
+        )
+
+    def write_key(name: str, key: ec.EllipticCurvePrivateKey) -> None:
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        (directory / name).write_bytes(pem)
+        (directory / name).chmod(0o600)
+
+    ca_key = ec.generate_private_key(ec.SECP256R1())
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "throwaway CA")])
+    ca = (
+        build("throwaway CA", ca_name, ca_key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(ca_key, hashes.SHA256())
+    )
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = [x509.DNSName(name) for name in ("localhost", "server.global.nomad", "client.global.nomad")]
+    certificate = (
+        build("server.global.nomad", ca_name, key)
+        .add_extension(
+            x509.SubjectAlternativeName([*names, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
+        )
+        .sign(ca_key, hashes.SHA256())
+    )
+    other_key = ec.generate_private_key(ec.SECP256R1())
+    other = (
+        build("another CA", x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "another CA")]), other_key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(other_key, hashes.SHA256())
+    )
+    for name, pem in (("ca.pem", ca), ("cert.pem", certificate), ("other-ca.pem", other)):
+        (directory / name).write_bytes(pem.public_bytes(serialization.Encoding.PEM))
+    write_key("key.pem", key)
+
+
+@dataclass
+class AgentProcess:
+    """An agent before ACLs are bootstrapped."""
+
+    address: str
+    directory: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def log(self) -> str:
+        """The end of what it logged."""
+        return (self.directory / "agent.log").read_text(errors="replace")[-3000:]
+
+
+def agent_config(certificates: Path, name: str, http: int, rpc: int, serf: int) -> dict[str, Any]:
+    """What the configurations of all agents have in common."""
+    tls = {
+        name: str(certificates / file)
+        for name, file in (("ca_file", "ca.pem"), ("cert_file", "cert.pem"), ("key_file", "key.pem"))
+    }
+    return {
+        "datacenter": "ifca",
+        "name": name,
+        "log_level": "INFO",
+        "ports": {"http": http, "rpc": rpc, "serf": serf},
+        "acl": {"enabled": True},
+        "tls": {"http": True, "rpc": True, "verify_server_hostname": True, "verify_https_client": False, **tls},
+        "consul": {"auto_advertise": False, "client_auto_join": False, "server_auto_join": False},
+    }
+
+
+def start_agent(directory: Path, binary: str | Path) -> AgentProcess:
+    """Start an agent in development mode: nothing outlives it."""
+    http, rpc, serf = free_ports(3)
+    write_certificates(directory)
+    config = {
+        **agent_config(directory, "node-1", http, rpc, serf),
+        "client": {
+            "meta": {
+                "status": "test",
+                "type": "compute",
+                "namespace": "default,imagine",
+                "tags": "cpu",
+                "domain": "ifca",
+            },
+        },
+        "plugin": [{"raw_exec": {"config": [{"enabled": True}]}}],
+    }
+    (directory / "agent.json").write_text(json.dumps(config))
+    with (directory / "agent.log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(binary), "agent", "-dev", f"-config={directory / 'agent.json'}"],
+            stdout=log,
+            stderr=log,
+            env={"PATH": os.environ["PATH"], "HOME": str(directory)},
+        )
+    return AgentProcess(f"https://127.0.0.1:{http}", directory, process)
+
+
+def stop_agent(agent: AgentProcess) -> None:
+    """End it, by force if need be."""
+    agent.process.terminate()
+    try:
+        agent.process.wait(20)
+    except subprocess.TimeoutExpired:
+        agent.process.kill()
+        agent.process.wait(10)
+
+
+@dataclass
+class Server:
+    """One of the servers of a Raft cluster; it keeps its data while it is down."""
+
+    directory: Path
+    http: int
+    binary: str
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, with the data that it had."""
+        with (self.directory / "agent.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.binary, "agent", f"-config={self.directory / 'agent.json'}"],
+                stdout=log,
+                stderr=log,
+                env={"PATH": os.environ["PATH"], "HOME": str(self.directory)},
+            )
+
+    def kill(self) -> None:
+        """Without a goodbye to the others."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+
+@dataclass
+class Cluster:
+    """Three servers with TLS, ACLs and encrypted gossip, without clients."""
+
+    directory: Path
+    servers: list[Server]
+    gossip_key: str
+    token: str = ""
+
+    def connection(self, server: int = 0) -> dict[str, str]:
+        """Connection options of the modules for one of the servers, with the management token."""
+        return {
+            "nomad_address": f"https://127.0.0.1:{self.servers[server].http}",
+            "nomad_ca_cert": str(self.directory / "ca.pem"),
+            "nomad_token": self.token,
+        }
+
+
+def make_cluster(directory: Path, binary: str | Path) -> Cluster:
+    """Write what three servers need; they are not started."""
+    write_certificates(directory)
+    ports = free_ports(9)
+    cluster = Cluster(directory, [], base64.b64encode(os.urandom(32)).decode())
+    for number in range(3):
+        home = directory / f"server-{number}"
+        home.mkdir()
+        http, rpc, serf = ports[number * 3 : number * 3 + 3]
+        config = {
+            **agent_config(directory, f"server-{number}", http, rpc, serf),
+            "bind_addr": "127.0.0.1",
+            "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
+            "data_dir": str(home / "data"),
+            "server": {
+                "enabled": True,
+                "bootstrap_expect": 3,
+                "encrypt": cluster.gossip_key,
+                "raft_multiplier": 1,
+                "server_join": {
+                    "retry_join": [f"127.0.0.1:{ports[other * 3 + 2]}" for other in range(3) if other != number],
+                    "retry_interval": "1s",
+                },
+            },
+        }
+        (home / "agent.json").write_text(json.dumps(config))
+        cluster.servers.append(Server(home, http, str(binary)))
+    return cluster

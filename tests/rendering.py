@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""Values and templates of a role, evaluated by Ansible as in a run, without touching any machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+ROLES = CHECKOUT / "roles"
+
+
+def evaluate(role: str, directory: Path, variables: dict[str, Any], **expressions: str) -> dict[str, Any]:
+    """Evaluate expressions over the defaults and vars of a role and C(variables); C(directory) is scratch space.
+
+    A value that is a string comes back as it is, others as Ansible would pass them to a module.
+    """
+    (directory / "templates").unlink(missing_ok=True)
+    (directory / "templates").symlink_to(ROLES / role / "templates")
+    files = [ROLES / role / kind / "main.yml" for kind in ("defaults", "vars")]
+    play = {
+        "hosts": "localhost",
+        "connection": "local",
+        "gather_facts": False,
+        "vars_files": [str(path) for path in files if path.exists()],
+        "tasks": [
+            {
+                "ansible.builtin.copy": {
+                    "dest": str(directory / f"{name}.json"),
+                    "content": "{{ {'value': (" + expression + ")} | to_json }}",
+                    "mode": "0600",
+                }
+            }
+            for name, expression in expressions.items()
+        ],
+    }
+    playbook, given = directory / "playbook.yml", directory / "variables.json"
+    playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    given.write_text(json.dumps(variables), encoding="utf-8")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-e", f"@{given}", playbook],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=CHECKOUT,
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        },
+    )
+    if done.returncode:
+        raise AssertionError(done.stdout[-3000:] + done.stderr[-3000:])
+    return {name: json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))["value"] for name in expressions}
