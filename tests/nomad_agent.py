@@ -13,12 +13,19 @@ import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+# Of Nomad's agents in the region, and of Consul's servers in two sites.
+CERTIFICATE_NAMES = (
+    "localhost",
+    *("server.global.nomad", "client.global.nomad"),
+    *("server.ifca.consul", "server.incd.consul"),
+)
 
 
 def free_ports(count: int) -> list[int]:
@@ -64,7 +71,7 @@ def write_certificates(directory: Path) -> None:
         .sign(ca_key, hashes.SHA256())
     )
     key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName(name) for name in ("localhost", "server.global.nomad", "client.global.nomad")]
+    names = [x509.DNSName(name) for name in CERTIFICATE_NAMES]
     certificate = (
         build("server.global.nomad", ca_name, key)
         .add_extension(
@@ -145,7 +152,13 @@ def start_agent(directory: Path, binary: str | Path) -> AgentProcess:
     return AgentProcess(f"https://127.0.0.1:{http}", directory, process)
 
 
-def stop_agent(agent: AgentProcess) -> None:
+class Running(Protocol):
+    """What has a process."""
+
+    process: subprocess.Popen[bytes]
+
+
+def stop_agent(agent: Running) -> None:
     """End it, by force if need be."""
     agent.process.terminate()
     try:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 imagine.platform contributors
-"""A small Nomad in memory, for unit tests: ACL objects, namespaces, node pools, variables, scheduler configuration.
+"""A small Nomad in memory, for unit tests: ACL objects, namespaces, node pools, variables, scheduler configuration, and
+nodes, jobs and allocations as they were put there.
 
 It has the quirks that the modules rest on; nomad_cases.py runs against it and against a real Nomad, so that the two
 cannot drift apart. Any request can be given another answer.
@@ -53,7 +54,11 @@ class Nomad:
             "node/pool": {name: {"Name": name} for name in ("all", "default")},
             **{f"acl/{kind}": {} for kind in ("policy", "role", "token", "auth-method", "binding-rule")},
             "var": {},
+            **{kind: {} for kind in ("node", "job")},
         }
+        self.allocations: list[Json] = []
+        #: filters of nodes that were asked for; nothing is left out for them
+        self.filters: list[str] = []
         self.scheduler: Json = {"SchedulerAlgorithm": "binpack", "ModifyIndex": 1, "LicenceField": "kept"}
         self.asked: list[tuple[str, str]] = []
         #: other answers: method, expression that the path matches, how often, what instead
@@ -120,6 +125,13 @@ class Nomad:
             return self.configure(method, body, query)
         if path == "vars":
             return self.variables(query)
+        if path == "allocations":
+            return self.allocations
+        if path == "nodes":
+            self.filters.append(query.get("filter", ""))
+            return [{k: v for k, v in raw.items() if k != "Meta"} for raw in self.stores["node"].values()]
+        if path == "jobs":
+            return [raw for raw in self.stores["job"].values() if query["namespace"] in ("*", raw["Namespace"])]
         lists = {
             "namespaces": "namespace",
             "node/pools": "node/pool",
@@ -233,18 +245,20 @@ class Nomad:
 
     def variable(self, method: str, path: str, body: Any, query: dict[str, str]) -> Json | None:
         """One variable."""
-        store, key = self.stores["var"], f"{query['namespace']}:{path}"
+        store, key = self.stores["var"], f"{query.get('namespace', 'default')}:{path}"
         raw = store.get(key)
         if method == "GET":
             if raw is None:
                 raise Refused(404, "variable not found")
             return raw
-        if int(query["cas"]) != (raw["ModifyIndex"] if raw else 0) or (raw or {}).get("Lock"):
+        if "cas" in query and (int(query["cas"]) != (raw["ModifyIndex"] if raw else 0) or (raw or {}).get("Lock")):
             raise Refused(409, json.dumps(raw or {}))
         if method == "DELETE":
             del store[key]
             return None
-        return self.put_variable(query["namespace"], path, body["Items"])
+        if sum(len(text.encode()) for item in body["Items"].items() for text in item) > 64 * 1024:
+            raise Refused(400, "RPC Error:: 400,variables are limited to 64KiB in total size")
+        return self.put_variable(query.get("namespace", "default"), path, body["Items"])
 
     def put_variable(self, namespace: str, path: str, items: Json) -> Json:
         """Write a variable, as another operator would."""

@@ -13,6 +13,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 from driver.console import Console, Failed, table
 from driver.settings import CHECKOUT, VENV, Settings
@@ -35,27 +36,28 @@ IMAGE = "imagine-bench/large"
 LAYERS = 12
 GIGABYTES = 2.0
 FILE = 16 * 1024 * 1024
+BLOCK = 1024 * 1024
 USER = "pusher"
 COLD_RATIO, NETWORK_SECONDS = 1.1, 1.0
 TOOLS = ("harbor_image", "skopeo copy", "docker push")
 
 
 def _content(noise: random.Random, words: list[bytes], size: int) -> bytes:
-    """Half noise, as in weights of a model, and half text, as in libraries, in blocks."""
+    """A third noise, as in the weights of a model, the rest text, as in libraries."""
     parts = []
-    for position in range(0, size, 65536):
-        length = min(65536, size - position)
-        if position // 65536 % 2:
-            parts.append(noise.randbytes(length))
-        else:
+    for number, position in enumerate(range(0, size, BLOCK)):
+        length = min(BLOCK, size - position)
+        if number % 3:
             parts.append(b" ".join(noise.choices(words, k=length // 6))[:length].ljust(length))
+        else:
+            parts.append(noise.randbytes(length))
     return b"".join(parts)
 
 
 def write_image(path: Path, gigabytes: float, name: str) -> None:
     """An archive as `docker save` writes it; the same at each run."""
     noise = random.Random(20260101)  # noqa: S311
-    words = [noise.randbytes(3).hex().encode()[: noise.randint(2, 6)] for _ in range(4000)]
+    words = [noise.randbytes(5).hex().encode()[: noise.randint(3, 10)] for _ in range(300)]
     pool = [_content(noise, words, FILE) for _ in range(4)]
     files = max(1, round(gigabytes * 1e9 / LAYERS / FILE))
     listed: list[str] = []
@@ -110,7 +112,7 @@ class Bench:
         )
         self.archive = work / "image.tar"
         self.docker = ""
-        self.rows: list[Json] = []
+        self.rows: dict[tuple[str, str], Json] = {}
         self.certificates = work / "certificates"
         self.certificates.mkdir()
         write_certificates(self.certificates)
@@ -188,43 +190,58 @@ class Bench:
             ]
         return ["docker", "--host", self.docker, "push", "--quiet", name]
 
-    def measure(self, tool: str, source: str, rounds: int) -> None:
-        """Push to an empty registry and once more, each round."""
-        cold: list[Any] = []
-        again: list[Any] = []
-        row: Json = {"tool": tool, "source": source}
-        for number in range(rounds):
-            with self.registry() as registry:
-                command = self.command(tool, source, registry)
-                name = f"{tool.split()[0]}-{source}-{number}"
-                if tool == "docker push":
-                    target = f"{registry.host}/bench/image:1"
-                    subprocess.run(["docker", "--host", self.docker, "tag", f"{IMAGE}:1", target], check=True)
-                try:
-                    with self.console.phase(f"{tool} from {source}, empty registry"):
-                        cold.append(self._run(name, command))
-                        self.console.note = f"{cold[-1].seconds:.1f} s"
-                    row["stored"] = self.stored(registry)
-                    with self.console.phase(f"{tool} from {source}, nothing new"):
-                        again.append(self._run(f"{name}-again", command))
-                        self.console.note = f"{again[-1].seconds:.1f} s"
-                    if tool == "harbor_image" and "changed=0" not in self._log(f"{name}-again"):
-                        raise Failed("The second push changed something.", self.results / "logs" / f"{name}-again.log")
-                    if tool == "harbor_image":
-                        row.setdefault("network", []).append(self.network(registry, source))
-                finally:
-                    if tool == "docker push":
-                        subprocess.run(
-                            ["docker", "--host", self.docker, "rmi", target], stdout=subprocess.DEVNULL, check=False
-                        )
-        for key, costs in (("cold", cold), ("again", again)):
-            row[key] = {
-                "seconds": round(statistics.median(cost.seconds for cost in costs), 2),
-                "all": [round(cost.seconds, 2) for cost in costs],
-                "cpu_seconds": round(statistics.median(cost.cpu_seconds for cost in costs), 2),
-                "memory": max(cost.memory for cost in costs),
+    def measure(self, tool: str, source: str, number: int) -> None:
+        """Push to an empty registry and once more."""
+        row = self.rows.setdefault(
+            (tool, source), {"tool": tool, "source": source, "cold": [], "again": [], "network": []}
+        )
+        row.setdefault("load", []).append(round(os.getloadavg()[0], 2))
+        name = f"{tool.split()[0]}-{source}-{number}"
+        with self.registry() as registry, self._tagged(tool, registry):
+            command = self.command(tool, source, registry)
+            with self.console.phase(f"{tool} from {source}, empty registry"):
+                row["cold"].append(self._run(name, command))
+                self.console.note = f"{row['cold'][-1].seconds:.1f} s"
+            row["stored"] = self.stored(registry)
+            with self.console.phase(f"{tool} from {source}, nothing new"):
+                row["again"].append(self._run(f"{name}-again", command))
+                self.console.note = f"{row['again'][-1].seconds:.1f} s"
+            if tool == "harbor_image":
+                if "changed=0" not in self._log(f"{name}-again"):
+                    raise Failed("The second push changed something.", self.results / "logs" / f"{name}-again.log")
+                row["network"].append(self.network(registry, source))
+
+    @contextlib.contextmanager
+    def _tagged(self, tool: str, registry: Registry) -> Iterator[None]:
+        """The name by which Docker pushes."""
+        if tool != "docker push":
+            yield
+            return
+        target = f"{registry.host}/bench/image:1"
+        docker = ["docker", "--host", self.docker]
+        subprocess.run([*docker, "tag", f"{IMAGE}:1", target], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run([*docker, "rmi", target], stdout=subprocess.DEVNULL, check=False)
+
+    def document(self) -> list[Json]:
+        """The figures of each tool, medians first."""
+        found = []
+        for row in self.rows.values():
+            summed = {
+                key: {
+                    "seconds": round(statistics.median(cost.seconds for cost in row[key]), 2),
+                    "all": [round(cost.seconds, 2) for cost in row[key]],
+                    "cpu_seconds": round(statistics.median(cost.cpu_seconds for cost in row[key]), 2),
+                    "memory": max(cost.memory for cost in row[key]),
+                }
+                for key in ("cold", "again")
+                if row[key]
             }
-        self.rows.append(row)
+            if len(summed) == 2:
+                found.append({**row, **summed})
+        return found
 
     def _log(self, name: str) -> str:
         return (self.results / "logs" / f"{name}.log").read_text(errors="replace")
@@ -331,10 +348,16 @@ def _arguments() -> argparse.Namespace:
 def _measure(bench: Bench, arguments: argparse.Namespace) -> None:
     chosen = [tool for tool in TOOLS if not arguments.only or tool.split()[0] in arguments.only.split(",")]
     bench.prepare()
-    for source in ("daemon", "archive"):
-        for tool in chosen:
-            if (tool, source) != ("docker push", "archive"):
-                bench.measure(tool, source, arguments.rounds)
+    # In turns, so that what else the machine does meets all of them.
+    for number in range(arguments.rounds):
+        for source in ("daemon", "archive"):
+            for tool in chosen:
+                if (tool, source) != ("docker push", "archive"):
+                    bench.measure(tool, source, number)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def main() -> int:
@@ -344,6 +367,7 @@ def main() -> int:
     if missing:
         print(f"Install {', '.join(missing)} first; the packages of Debian will do.", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, _interrupt)
     results = HERE / "results" / time.strftime("%Y%m%d-%H%M%S-images")
     results.mkdir(parents=True)
     console = Console(results / "logs")
@@ -361,7 +385,8 @@ def main() -> int:
     finally:
         bench.close()
         shutil.rmtree(work, ignore_errors=True)
-    result.update(rows=bench.rows, targets=targets(bench.rows))
+    rows = bench.document()
+    result.update(rows=rows, targets=targets(rows))
     (results / "results.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     made = [section for section in sections(result) if section[1]]
     remark = (

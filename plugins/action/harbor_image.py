@@ -23,6 +23,7 @@ class ActionModule(ActionBase):
     """Runs the module; where it runs on this machine, shows how far it has come."""
 
     _supports_check_mode = True
+    _supports_async = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -30,7 +31,8 @@ class ActionModule(ActionBase):
         # A user that was become may not write what belongs to this one.
         here = self._connection.transport == "local" and not self._task.async_val and not self._connection.become
         if not here or self._task.check_mode:
-            result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
+            wrap_async = self._task.async_val and not getattr(self._connection, "has_native_async", False)
+            result.update(self._execute_module(module_args=arguments, task_vars=task_vars, wrap_async=wrap_async))
             return result
         with contextlib.ExitStack() as stack:
             if not arguments.get("progress_file"):

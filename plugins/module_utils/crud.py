@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -90,6 +92,53 @@ class PartlyDone(Exception):
         self.result = result
 
 
+class ObjectSet(ObjectType):
+    """Objects that are kept in one place: all changes of a call are one write, which succeeds or leaves all as it was.
+
+    Nothing is lost, and no rule between the objects is broken, where several write at once.
+    """
+
+    #: each failure is somebody else's success, so that all get their turn
+    attempts = 30
+
+    @abstractmethod
+    def judge(self, changes: Mapping[str, Json | None]) -> None:
+        """Raise ObjectError where the objects would not go together; C(changes) holds None for what goes."""
+
+    @abstractmethod
+    def commit(self, changes: Mapping[str, Json | None]) -> None:
+        """Write them, as read() found the rest; raise an error of kind C(conflict) where that is no longer so."""
+
+    def update(self, item: Mapping[str, Any], current: Json, wanted: Json) -> Json | None:
+        raise NotImplementedError
+
+
+class _Report:
+    """What was done to each object."""
+
+    def __init__(self, kind: ObjectType, check_mode: bool) -> None:
+        self.kind, self.check_mode = kind, check_mode
+        self.changed = False
+        self.before: dict[str, Json] = {}
+        self.after: dict[str, Json] = {}
+        self.objects: list[Json] = []
+
+    def add(self, item: Mapping[str, Any], have: Json | None, want: Json | None, known: Json) -> None:
+        kind, name, operation = self.kind, self.kind.identify(item), _operation(have, want)
+        if want is not None and (have is not None or not self.check_mode):
+            known = {**kind.details(item, want), **known}
+        if operation != NOTHING:
+            self.changed = True
+            self.before[name], self.after[name] = kind.compared(have, want)
+        shown = {} if want is None else kind.shown(want)
+        self.objects.append({**kind.identity(item), **shown, **known, "operation": operation})
+
+    @property
+    def result(self) -> Json:
+        diff = {"before": self.before, "after": self.after}
+        return {"changed": self.changed, "diff": diff, "objects": self.objects}
+
+
 def apply(kind: ObjectType, items: Sequence[Mapping[str, Any]], check_mode: bool) -> Json:
     """Bring every item to its state and say what was done: C(changed), C(diff) and C(objects)."""
     seen = set()
@@ -99,30 +148,81 @@ def apply(kind: ObjectType, items: Sequence[Mapping[str, Any]], check_mode: bool
             raise ObjectError(f"'{name}' is listed twice: leave one of them.")
         seen.add(name)
         kind.validate(item)
+    report = _Report(kind, check_mode)
+    if isinstance(kind, ObjectSet):
+        for item, have, want in _bring_all(kind, items, check_mode):
+            report.add(item, have, want, {})
+        return report.result
     current = kind.read(items) if items else {}
     # All options are judged before the first object is written.
     plans = [(item, current.get(kind.identify(item))) for item in items]
     for item, have in plans:
         _want(kind, item, have)
-    before: dict[str, Json] = {}
-    after: dict[str, Json] = {}
-    objects: list[Json] = []
-    changed = False
     for item, found in plans:
-        name = kind.identify(item)
         try:
             have, want, known = _bring(kind, item, found, check_mode)
-            if want is not None and (have is not None or not check_mode):
-                known = {**kind.details(item, want), **known}
+            report.add(item, have, want, known)
         except Exception as error:
-            raise PartlyDone(error, _result(changed, before, after, objects)) from error
+            raise PartlyDone(error, report.result) from error
+    return report.result
+
+
+def _want(kind: ObjectType, item: Mapping[str, Any], have: Json | None) -> Json | None:
+    return None if item["state"] == "absent" else kind.wanted(item, have)
+
+
+def _bring(
+    kind: ObjectType, item: Mapping[str, Any], have: Json | None, check_mode: bool
+) -> tuple[Json | None, Json | None, Json]:
+    """Write one object where it must be: what was there, what is there now, and what only the server knew."""
+    for attempt in range(1, kind.attempts + 1):
+        want = _want(kind, item, have)
         operation = _operation(have, want)
-        if operation != NOTHING:
-            changed = True
-            before[name], after[name] = kind.compared(have, want)
-        shown = {} if want is None else kind.shown(want)
-        objects.append({**kind.identity(item), **shown, **known, "operation": operation})
-    return _result(changed, before, after, objects)
+        if operation == NOTHING or check_mode:
+            break
+        try:
+            return have, want, _write(kind, item, have, want) or {}
+        except Exception as error:
+            if attempt == kind.attempts or not _overtaken(error, operation):
+                raise
+        # Somebody else wrote in between: their change is kept, and what is still missing is added to it.
+        have = kind.read([item]).get(kind.identify(item))
+    return have, want, {}
+
+
+def _bring_all(
+    kind: ObjectSet, items: Sequence[Mapping[str, Any]], check_mode: bool
+) -> list[tuple[Mapping[str, Any], Json | None, Json | None]]:
+    """Write all objects where they must be; each with what was there and what is there now."""
+    attempt = 0
+    while True:
+        attempt += 1
+        current = kind.read(items) if items else {}
+        plans = []
+        for item in items:
+            have = current.get(kind.identify(item))
+            plans.append((item, have, _want(kind, item, have)))
+        changes = {kind.identify(item): want for item, have, want in plans if _operation(have, want) != NOTHING}
+        if not changes:
+            return plans
+        kind.judge(changes)
+        if check_mode:
+            return plans
+        try:
+            kind.commit(changes)
+        except Exception as error:
+            if attempt >= kind.attempts or not _overtaken(error, UPDATE):
+                raise
+            # Those who collide do not come back at once and together.
+            time.sleep(random.uniform(0, 0.05 * attempt))  # noqa: S311
+        else:
+            return plans
+
+
+def _overtaken(error: Exception, operation: str) -> bool:
+    """Whether an error says that the object is not what it was when it was read; clients name the kind of errors."""
+    kind = getattr(error, "kind", "")
+    return kind == "conflict" or (kind == "not_found" and operation != CREATE)
 
 
 def _want(kind: ObjectType, item: Mapping[str, Any], have: Json | None) -> Json | None:
@@ -171,10 +271,6 @@ def _write(kind: ObjectType, item: Mapping[str, Any], have: Json | None, want: J
     return kind.update(item, have, want)
 
 
-def _result(changed: bool, before: Json, after: Json, objects: list[Json]) -> Json:
-    return {"changed": changed, "diff": {"before": before, "after": after}, "objects": objects}
-
-
 class ObjectModule:
     """Options and results of a module for one object by top-level options, or many by one list option."""
 
@@ -191,11 +287,9 @@ class ObjectModule:
 
         C(key) names the option that every object needs, or several of which it needs at least one.
         """
-        keys = [key] if isinstance(key, str) else list(key)
         self.fields, self.single, self.many, self.states = fields, single, many, states
+        keys = [key] if isinstance(key, str) else list(key)
         items = {name: dict(spec) for name, spec in fields.items()}
-        if len(keys) == 1:
-            items[keys[0]]["required"] = True
         self.spec: Json = {name: dict(field) for name, field in fields.items()}
         self.spec.update(extra or {})
         if states:
@@ -204,7 +298,9 @@ class ObjectModule:
             self.spec["state"] = {**state, "default": "present"}
         # 'tokens' sounds like a secret, but none is among the options.
         self.spec[many] = {"type": "list", "elements": "dict", "no_log": False, "options": items}
-        if len(keys) > 1:
+        if len(keys) == 1:
+            items[keys[0]]["required"] = True
+        else:
             self.spec[many]["required_one_of"] = [keys]
         #: what AnsibleModule takes beside the options
         self.rules: Json = {

@@ -45,8 +45,10 @@ SYSTEMS: dict[str, list[str]] = {
     "almalinux": ["9"],
 }
 
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN = rf"{_LABEL}(\.{_LABEL})+"
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DOMAIN = rf"{LABEL}(\.{LABEL})+"
+NAMESPACE = r"[a-zA-Z0-9-]{1,128}"
+ENTITLEMENT = r"urn:[^\s#]+(#\S+)?"
 _SECRET_NAME = re.compile(r"token|secret|passw|key|credential", re.IGNORECASE)
 
 
@@ -157,19 +159,20 @@ class Variable:
 
 #: Site, node and federation data that an operator may write.
 VARIABLES: dict[str, Variable] = {
-    "federation_name": Variable(pattern=_LABEL, expected="lower-case letters, digits and hyphens"),
+    "federation_name": Variable(pattern=LABEL, expected="lower-case letters, digits and hyphens"),
     "federation_environment": Variable(choices=("production", "development")),
     "federation_region": Variable(pattern=r"[a-z0-9-]+", expected="lower-case letters, digits and hyphens"),
     "federation_vos": Variable("list", required=True),
     "federation_secrets_file": Variable(),
     "federation_cache_dir": Variable(),
-    "site_name": Variable(required=True, pattern=_LABEL, expected="lower-case letters, digits and hyphens"),
-    "site_domain": Variable(required=True, pattern=_LABEL, expected="one DNS label in lower case, such as ifca"),
+    "site_name": Variable(required=True, pattern=LABEL, expected="lower-case letters, digits and hyphens"),
+    "site_domain": Variable(required=True, pattern=LABEL, expected="one DNS label in lower case, such as ifca"),
     "site_title": Variable(),
     "site_country": Variable(pattern=r"[A-Z]{2}", expected="a country code of two capital letters, such as ES"),
     "site_latitude": Variable("float", minimum=-90, maximum=90),
     "site_longitude": Variable("float", minimum=-180, maximum=180),
     "site_pue": Variable("float", minimum=1, maximum=10),
+    "site_contact": Variable(pattern=r"[^@\s<>]+@[^@\s<>]+", expected="an e-mail address"),
     "site_vos": Variable("list"),
     "node_name": Variable(),
     "node_roles": Variable("list", required=True),
@@ -203,7 +206,8 @@ def suggestion(word: str, words: Iterable[str], cutoff: float = 0.7) -> str:
     return f', did you mean "{close[0]}"?' if close else ""
 
 
-def _listing(words: Iterable[Any]) -> str:
+def listing(words: Iterable[Any]) -> str:
+    """``a, b and c``"""
     items = [str(word) for word in words]
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
@@ -219,7 +223,8 @@ def _kind_is(value: Any, kind: str) -> bool:
 _KIND_WORDS = {"list": "a list, such as [a, b]", "float": "a number", "str": "a string in quotes"}
 
 
-def _value_problem(value: Any, rule: Variable) -> str:
+def value_problem(value: Any, rule: Variable) -> str:
+    """What to write instead of a value that is not usable, or nothing."""
     if not _kind_is(value, rule.kind):
         return f"write {_KIND_WORDS[rule.kind]}"
     if rule.choices and value not in rule.choices:
@@ -241,7 +246,7 @@ def check_values(node: Node) -> list[Finding]:
         value = node.get(name)
         if value is None or name in node.errors:
             continue
-        problem = _value_problem(value, rule)
+        problem = value_problem(value, rule)
         if problem:
             found.append(node.finding(f"is not usable; {problem}", name))
     return found
@@ -251,7 +256,7 @@ def check_roles(node: Node) -> list[Finding]:
     """Unknown or missing node roles."""
     if "node_roles" in node.errors:
         return []
-    choices = _listing(NODE_ROLES)
+    choices = listing(NODE_ROLES)
     value = node.get("node_roles")
     if not value:
         return [node.finding(f"no node role is given; set node_roles to a list of {choices}", "node_roles")]
@@ -277,7 +282,7 @@ def check_groups(node: Node) -> list[Finding]:
     if not missing:
         return []
     message = (
-        f"the node is not in {_listing(missing)}, which plays address; copy zz_groups.yml of the example inventory, "
+        f"the node is not in {listing(missing)}, which plays address; copy zz_groups.yml of the example inventory, "
         "which makes these groups, and see that it is read last"
     )
     return [Finding(message, node.name, variable="groups")]
@@ -303,7 +308,8 @@ def check_unknown(node: Node, known: Collection[str], prefixes: Collection[str] 
     return found
 
 
-def _ip_problem(text: str) -> str:
+def address_problem(text: str) -> str:
+    """Why an address is none that other nodes reach, with the remedy, or nothing."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -321,27 +327,27 @@ def check_addresses(nodes: Sequence[Node]) -> list[Finding]:
     for node in nodes:
         name = str(node.get("node_name", node.name))
         by_name[name.lower()].append(node.name)
-        if not re.fullmatch(_LABEL, name.lower()):
+        if not re.fullmatch(LABEL, name.lower()):
             found.append(node.finding(f'"{name}" is no host name; use letters, digits and hyphens only', "node_name"))
         if {"node_address", "ansible_host"} & set(node.errors):
             continue
-        problem = _ip_problem(node.address)
+        problem = address_problem(node.address)
         if problem:
             origin = node.origins.get("node_address") or node.origins.get("ansible_host", "")
             found.append(Finding(problem, node.name, origin, "node_address", node.address))
         else:
             by_address[str(ipaddress.ip_address(node.address))].append(node.name)
         public = node.get("node_public_address")
-        if public is not None and "node_public_address" not in node.errors and _ip_problem(str(public)):
-            found.append(node.finding(_ip_problem(str(public)), "node_public_address"))
+        if public is not None and "node_public_address" not in node.errors and address_problem(str(public)):
+            found.append(node.finding(address_problem(str(public)), "node_public_address"))
     found += [
-        Finding("two nodes have this name; give each its own", _listing(names), variable="node_name", value=name)
+        Finding("two nodes have this name; give each its own", listing(names), variable="node_name", value=name)
         for name, names in by_name.items()
         if len(names) > 1
     ]
     found += [
         Finding(
-            "two nodes have this address; give each its own", _listing(names), variable="node_address", value=address
+            "two nodes have this address; give each its own", listing(names), variable="node_address", value=address
         )
         for address, names in by_address.items()
         if len(names) > 1
@@ -392,7 +398,7 @@ def check_sites(nodes: Sequence[Node]) -> list[Finding]:
     found += [
         Finding(
             "two sites have this domain; give each its own",
-            f"sites {_listing(names)}",
+            f"sites {listing(names)}",
             variable="site_domain",
             value=domain,
         )
@@ -458,7 +464,7 @@ def _mapping_keys(node: Node, variable: str, keys: Sequence[str], required: Sequ
         label = item.get("name") or item.get("registry") or number
         for key in item:
             if key not in keys:
-                hint = suggestion(str(key), keys) or f"; use {_listing(keys)}"
+                hint = suggestion(str(key), keys) or f"; use {listing(keys)}"
                 found.append(node.finding(f'entry {label}: nothing reads the key "{key}"{hint}', variable))
         for key in required:
             if not item.get(key):
@@ -498,17 +504,17 @@ def check_vos(nodes: Sequence[Node]) -> list[Finding]:
                 found.append(about(f"{count} VOs have this {key}; give each its own", value))
     for vo in vos:
         namespace, base = vo.get("namespace"), vo.get("base_domain")
-        if namespace and not re.fullmatch(r"[a-zA-Z0-9-]{1,128}", str(namespace)):
+        if namespace and not re.fullmatch(NAMESPACE, str(namespace)):
             found.append(about("is no namespace; use letters, digits and hyphens", namespace))
         if namespace == "default":
             found.append(about("the namespace default is not for a VO; give the VO its own", namespace))
-        if base and not re.fullmatch(_DOMAIN, str(base)):
+        if base and not re.fullmatch(DOMAIN, str(base)):
             found.append(about("is no base domain; write a DNS name such as deployments.example.org", base))
         entitlements = vo.get("entitlements")
         if entitlements is not None and not isinstance(entitlements, list):
             found.append(about("entitlements are no list; write [urn:...]", entitlements))
         for entitlement in entitlements if isinstance(entitlements, list) else []:
-            if not re.fullmatch(r"urn:[^\s#]+(#\S+)?", str(entitlement)):
+            if not re.fullmatch(ENTITLEMENT, str(entitlement)):
                 found.append(about("is no entitlement; write urn:mace:egi.eu:group:GROUP#aai.egi.eu", entitlement))
     names = [str(vo["name"]) for vo in vos if vo.get("name")]
     served: set[str] = set()
@@ -517,7 +523,7 @@ def check_vos(nodes: Sequence[Node]) -> list[Finding]:
             value = node.get(variable, [])
             for vo_name in value if isinstance(value, list) else []:
                 if vo_name not in names:
-                    hint = suggestion(str(vo_name), names, 0.5) or f"; federation_vos has {_listing(names)}"
+                    hint = suggestion(str(vo_name), names, 0.5) or f"; federation_vos has {listing(names)}"
                     found.append(node.finding(f'the federation has no VO "{vo_name}"{hint}', variable))
         value = node.get("node_vos", node.get("site_vos", []))
         if isinstance(value, list) and set(node.roles) & set(WORKLOAD_ROLES):
@@ -638,7 +644,7 @@ def check_certificates(
         # What a missing file would cover is not known, and the file is a finding already.
         if missing and complete:
             message = (
-                f"no certificate covers {_listing(missing)}; name a certificate_file and key_file that do, "
+                f"no certificate covers {listing(missing)}; name a certificate_file and key_file that do, "
                 "or set traefik_certificate_source to acme or ca"
             )
             files = ", ".join(str(e.get("certificate_file")) for e in entries if isinstance(e, Mapping)) or "[]"
@@ -870,10 +876,10 @@ def check_machine(node: Node, result: Mapping[str, Any], limits: Limits) -> list
             found.append(about(message, f"free disk space at {path}", f"{free[path]} MB"))
     found += _check_clock(node, result, facts, limits)
     addresses = facts.get("addresses")
-    if addresses and not _ip_problem(node.address) and node.address not in addresses:
-        usable = [address for address in addresses if not _ip_problem(address)]
+    if addresses and not address_problem(node.address) and node.address not in addresses:
+        usable = [address for address in addresses if not address_problem(address)]
         message = (
-            f"the machine has {_listing(usable) if usable else 'no address'} only; set node_address to one of its own "
+            f"the machine has {listing(usable) if usable else 'no address'} only; set node_address to one of its own "
             "and node_public_address to a floating one"
         )
         origin = node.origins.get("node_address") or node.origins.get("ansible_host", "")

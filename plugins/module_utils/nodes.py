@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import Json, NomadClient, NomadError, segment
 
 WAIT_SECONDS = 10.0
+# Requests under way at once where each node takes one.
+PARALLEL = 8
 
 
-def list_nodes(client: NomadClient) -> list[Json]:
-    """What Nomad lists of every node; metadata is not among it."""
-    nodes: list[Json] = client.get("nodes", "listing the nodes") or []
-    return nodes
+def list_nodes(client: NomadClient, resources: bool = False, filter_expression: str = "") -> list[Json]:
+    """What Nomad lists of every node; metadata is not among it, though a filter may name it."""
+    params = {"resources": "true"} if resources else {}
+    if filter_expression:
+        params["filter"] = filter_expression
+    return client.get_list("nodes", "listing the nodes", params=params)
 
 
 def alive_first(nodes: Sequence[Json]) -> list[Json]:
@@ -42,6 +47,18 @@ def read_node(client: NomadClient, node: Mapping[str, Any]) -> Json:
     """Everything Nomad knows of a node."""
     full: Json = client.get(f"node/{segment(node['ID'])}", f"reading node '{node['Name']}'")
     return full
+
+
+def read_nodes(client: NomadClient, nodes: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """Everything Nomad knows of several nodes, those left out that have gone in the meantime; one request a node."""
+
+    def read(node: Mapping[str, Any]) -> Json | None:
+        return client.get_object(f"node/{segment(node['ID'])}", f"reading node '{node['Name']}'")
+
+    if not nodes:
+        return []
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        return [node for node in pool.map(read, nodes) if node is not None]
 
 
 def follow_node(client: NomadClient, node: Json, seconds: float, done: Callable[[Json], bool]) -> Json | None:

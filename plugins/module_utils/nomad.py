@@ -482,7 +482,10 @@ def create_object_module(
     extra_options: Json | None = None,
     **kwargs: Any,
 ) -> AnsibleModule:
-    """A module for one object by top-level options, or many by the list option C(many)."""
+    """A module for one object by top-level options, or many by the list option C(many).
+
+    C(key) names the option that every object needs, or several of which it needs at least one.
+    """
     objects = ObjectModule(fields, single, many, key, states, extra_options)
     module = create_module(objects.spec, **objects.rules, **kwargs)
     module.imagine_object = objects
@@ -494,15 +497,14 @@ def run_objects(module: AnsibleModule, build: Callable[[AnsibleModule, NomadClie
     objects: ObjectModule = module.imagine_object
 
     def action(module: AnsibleModule, client: NomadClient) -> Json:
+        # A module may take secrets out of its parameters, which go into the log and the result.
+        params = dict(module.params)
         try:
-            return objects.run(build(module, client), module.params, module.check_mode)
-        except ObjectError as error:
-            raise NomadError(str(error), "option") from error
+            return objects.run(build(module, client), params, module.check_mode)
         except PartlyDone as error:
             failure = as_nomad_error(client, error.cause)
             if failure is None:
                 raise error.cause from error
-            failure = NomadError(str(error.cause), getattr(error.cause, "kind", "option"))
             failure.result = error.result
             raise failure from error
 

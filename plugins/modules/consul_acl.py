@@ -12,36 +12,27 @@ version_added: 0.1.0
 description:
   - Bootstraps the ACL system with a secret that was made beforehand, and creates or updates any number of policies,
     roles, tokens, authentication methods and binding rules with a single remote call.
-  - Objects that are not listed are left alone.
+  - O(consul_token) is the secret ID of a management token. It is the secret of the bootstrap where the ACL system has
+    none yet.
+  - Objects that are not listed are left alone, and so is what this module has no option for, for instance the service
+    identities of a role.
   - Works where the C(consul_*) modules of C(community.general) do not, which take one object a call, cannot
     tell whether a bootstrap was made with the given secret, and need C(no_log) on the whole task for a token's secret.
 author:
   - imagine.platform contributors (@imagine-platform)
 extends_documentation_fragment:
   - imagine.platform.attributes
+  - imagine.platform.consul
 attributes:
   check_mode:
     support: full
     details:
-      - Where Consul does not answer yet, everything counts as to be created.
+      - Where Consul does not answer yet, or O(consul_ca_cert) is not there yet, everything counts as to be created.
   diff_mode:
     support: full
   idempotent:
     support: full
 options:
-  url:
-    description: Address of the HTTPS API.
-    type: str
-    default: https://127.0.0.1:8501
-  ca_file:
-    description: CA certificate that the address is verified with.
-    type: path
-    required: true
-  management_token:
-    description:
-      - Secret ID of a management token. It is the secret of the bootstrap where the ACL system has none yet.
-    type: str
-    required: true
   policies:
     description: Policies, identified by name.
     type: list
@@ -157,7 +148,7 @@ options:
         type: str
         default: ""
   timeout:
-    description: Seconds to wait for a leader.
+    description: Seconds to wait for an agent that answers and for a leader.
     type: int
     default: 60
 """
@@ -165,8 +156,8 @@ options:
 EXAMPLES = r"""
 - name: Let Traefik read the catalogue, and nothing else
   imagine.platform.consul_acl:
-    ca_file: /etc/consul.d/tls/ca.pem
-    management_token: "{{ federation_secrets.sites.ifca.consul_management_token }}"
+    consul_ca_cert: /etc/consul.d/tls/ca.pem
+    consul_token: "{{ federation_secrets.sites.ifca.consul_management_token }}"
     policies:
       - name: traefik
         rules: |
@@ -180,8 +171,8 @@ EXAMPLES = r"""
 
 - name: Let workloads in that Nomad vouches for
   imagine.platform.consul_acl:
-    ca_file: /etc/consul.d/tls/ca.pem
-    management_token: "{{ federation_secrets.sites.ifca.consul_management_token }}"
+    consul_ca_cert: /etc/consul.d/tls/ca.pem
+    consul_token: "{{ federation_secrets.sites.ifca.consul_management_token }}"
     auth_methods:
       - name: nomad-workloads
         type: jwt
@@ -211,86 +202,56 @@ operations:
   sample: {policy traefik: create}
 """
 
-import json
-import ssl
+import os
 import time
-import urllib.error
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
 
-Json = dict[str, Any]
+from ansible_collections.imagine.platform.plugins.module_utils.consul import (
+    RETRY_SECONDS,
+    ConsulClient,
+    ConsulError,
+    create_module,
+    finish,
+    segment,
+)
+from ansible_collections.imagine.platform.plugins.module_utils.crud import (
+    NOTHING,
+    Json,
+    ObjectError,
+    ObjectType,
+    PartlyDone,
+    apply,
+)
 
-
-class ConsulError(Exception):
-    """What went wrong, as one sentence; C(status) is that of the answer, 0 where there was none."""
-
-    def __init__(self, message: str, status: int = 0, words: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.words = words
-
-
-class Consul:
-    """Requests to one agent's API."""
-
-    def __init__(self, url: str, ca_file: str, token: str, timeout: int) -> None:
-        self.url = url.rstrip("/")
-        # A file that cannot be read is told here rather than at the first request.
-        ssl.create_default_context(cafile=ca_file)
-        self.ca_file = ca_file
-        self.token = token
-        self.deadline = time.monotonic() + timeout
-
-    def ask(self, method: str, path: str, body: Json | None = None, missing: bool = False) -> Any:
-        """Return the decoded answer, or None for an object that does not exist where C(missing) allows it."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"X-Consul-Token": self.token}
-        while True:
-            try:
-                answer = open_url(
-                    f"{self.url}/v1/{path}",
-                    data=data,
-                    headers=headers,
-                    method=method,
-                    timeout=15,
-                    use_proxy=False,
-                    ca_path=self.ca_file,
-                )
-                content = answer.read()
-                return json.loads(content) if content.strip() else None
-            except urllib.error.HTTPError as error:
-                words = error.read(2000).decode("utf-8", "replace").strip()
-                if missing and (error.code == 404 or (error.code == 403 and "ACL not found" in words)):
-                    return None
-                if error.code < 500 or time.monotonic() > self.deadline:
-                    said = f"HTTP {error.code}: {words}"
-                    message = f"Consul refused {method} {path} with {said}; check the token's rights and the value."
-                    raise ConsulError(message, error.code, words) from error
-            except ssl.SSLCertVerificationError as error:
-                raise ConsulError(f"The certificate of {self.url} is not trusted ({error}); check ca_file.") from error
-            except json.JSONDecodeError as error:
-                raise ConsulError(f"{self.url} did not answer with JSON to {path}; is it Consul's API?") from error
-            except OSError as error:
-                if time.monotonic() > self.deadline:
-                    raise ConsulError(
-                        f"Consul at {self.url} does not answer ({error}); is the agent running?"
-                    ) from error
-            # Waits for a leader: there is nothing on this side that could be waited for instead.
-            time.sleep(0.2)
+# What Consul computes for an object.
+COMPUTED = ("CreateIndex", "ModifyIndex", "Hash", "CreateTime", "Namespace", "Partition")
 
 
-def bootstrap(consul: Consul, check_mode: bool) -> bool:
+def bootstrap(consul: ConsulClient, check_mode: bool) -> bool:
     """Make the management token exist; return whether it had to be made."""
-    if consul.ask("GET", "acl/token/self", missing=True):
-        return False
+    deadline = time.monotonic() + consul.patience
+    while True:
+        try:
+            consul.get("acl/token/self", "reading the management token")
+            return False
+        except ConsulError as error:
+            if unknown(error):
+                break
+            if error.kind != "connection":
+                raise
+            if check_mode:
+                return True
+            if time.monotonic() >= deadline:
+                raise
+        # Waits for an agent that was just started: there is nothing on this side that could be waited for instead.
+        time.sleep(RETRY_SECONDS)
     if check_mode:
         return True
     try:
-        consul.ask("PUT", "acl/bootstrap", {"BootstrapSecret": consul.token})
+        consul.put("acl/bootstrap", "bootstrapping the ACL system", {"BootstrapSecret": consul.token})
     except ConsulError as error:
         if error.status == 403 and "no longer allowed" in error.words:
             message = (
@@ -298,129 +259,274 @@ def bootstrap(consul: Consul, check_mode: bool) -> bool:
                 "restore the file that belongs to this federation, or reset the bootstrap as Consul's documentation "
                 f"describes (Consul said: {error.words})."
             )
-            raise ConsulError(message, error.status) from error
+            raise ConsulError(message, "auth", error.status) from error
         raise
     return True
 
 
-def links(names: list[str]) -> list[Json]:
+def unknown(error: ConsulError) -> bool:
+    """Whether Consul says that a token does not exist, the one that is asked for or the one that asks."""
+    return error.kind == "not_found" or (error.status == 403 and "acl not found" in error.words.lower())
+
+
+def text(raw: Mapping[str, Any], name: str) -> str:
+    """Return a value that Consul leaves out where it is empty."""
+    return str(raw.get(name) or "")
+
+
+def links(names: Sequence[str]) -> list[Json]:
     """Return references to policies by name."""
-    return [{"Name": name} for name in sorted(names)]
+    return [{"Name": name} for name in names]
 
 
-def picked(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> Json:
-    """Return from an object what is compared: the keys that are wanted, with references reduced to names."""
-    result: Json = {}
-    for key, value in wanted.items():
-        have = current.get(key)
-        if key == "Policies":
-            have = links([entry["Name"] for entry in have or []])
-        elif key == "NodeIdentities":
-            have = [{"NodeName": entry["NodeName"], "Datacenter": entry["Datacenter"]} for entry in have or []]
-        elif isinstance(value, dict) and isinstance(have, dict):
-            # Consul adds its own defaults to a method's settings.
-            have = {name: have.get(name) for name in value}
-        result[key] = have if have is not None else type(value)()
-    return result
+class Acl(ObjectType):
+    """ACL objects of one type; the subclasses say how it is addressed and translated."""
 
+    key = "label"
+    #: what the type is called in the results, and the end point that creates one
+    kind = ""
+    path = ""
 
-class Acl:
-    """All objects of one call: compares each, writes those that differ, and remembers what was done."""
-
-    def __init__(self, consul: Consul, check_mode: bool, empty: bool) -> None:
+    def __init__(self, consul: ConsulClient, empty: bool) -> None:
+        """C(empty) says that nothing can exist yet, so that nothing needs to be asked."""
         self.consul = consul
-        self.check_mode = check_mode
-        #: nothing can be there yet, and in check mode nothing answers
-        self.empty = empty and check_mode
-        self.operations: dict[str, str] = {}
-        self.before: Json = {}
-        self.after: Json = {}
+        self.empty = empty
+        self.raw: dict[str, Json] = {}
 
-    def ensure(self, kind: str, name: str, current: Json | None, wanted: Json, create: str, update: str) -> None:
-        """Create or update one object by PUT; C(wanted) without its secret is what is compared and shown."""
-        secret = wanted.pop("SecretID", None)
-        have = None if current is None else picked(current, wanted)
-        if have == wanted:
-            return
-        label = f"{kind} {name}"
-        self.operations[label] = "create" if current is None else "update"
-        self.before[label] = have or {}
-        self.after[label] = dict(wanted)
-        if self.check_mode:
-            return
-        body = dict(wanted)
-        if secret and current is None:
-            body["SecretID"] = secret
-        if current is not None and "ID" in current:
-            body["ID"] = current["ID"]
-        self.consul.ask("PUT", create if current is None else update, body)
+    def label(self, item: Mapping[str, Any]) -> str:
+        """What the object is called in the results; unique within a call."""
+        return str(item["name"])
 
-    def get(self, path: str) -> Any:
-        return None if self.empty else self.consul.ask("GET", path, missing=True)
+    def find(self, item: Mapping[str, Any]) -> Json | None:
+        """The object as Consul has it."""
+        return self.ask(f"{self.path}/name/{segment(item['name'])}", self.label(item))
 
-    def policy(self, item: Json) -> None:
-        name = item["name"]
-        current = self.get(f"acl/policy/name/{quote(name, safe='')}")
-        wanted = {"Name": name, "Description": item["description"], "Rules": item["rules"]}
-        self.ensure("policy", name, current, wanted, "acl/policy", f"acl/policy/{(current or {}).get('ID')}")
+    def ask(self, path: str, label: str) -> Json | None:
+        """An object by its path."""
+        try:
+            return self.consul.find(path, f"reading {self.kind} '{label}'")
+        except ConsulError as error:
+            if unknown(error):
+                return None
+            raise
 
-    def role(self, item: Json) -> None:
-        name = item["name"]
-        current = self.get(f"acl/role/name/{quote(name, safe='')}")
-        wanted = {"Name": name, "Description": item["description"], "Policies": links(item["policies"])}
-        self.ensure("role", name, current, wanted, "acl/role", f"acl/role/{(current or {}).get('ID')}")
+    def state(self, raw: Mapping[str, Any], item: Mapping[str, Any]) -> Json:
+        """What is compared and shown of an object."""
+        raise NotImplementedError
 
-    def token(self, item: Json, datacenter: str) -> None:
-        accessor = item["accessor_id"]
-        current = self.get(f"acl/token/{quote(accessor, safe='')}")
-        if current and current.get("SecretID") not in (item["secret_id"], None, "<hidden>"):
-            message = (
-                f"Token {accessor} ({item['description']}) exists with another secret: delete it first, or rotate it."
+    def body(self, item: Mapping[str, Any]) -> Json:
+        """What Consul is told about the object."""
+        raise NotImplementedError
+
+    def address(self, raw: Mapping[str, Any]) -> str:
+        """Where an object is updated."""
+        return f"{self.path}/{raw['ID']}"
+
+    def read(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
+        states = {}
+        for item in [] if self.empty else items:
+            raw = self.find(item)
+            if raw is not None:
+                self.raw[item["label"]] = raw
+                states[item["label"]] = self.state(raw, item)
+        return states
+
+    def wanted(self, item: Mapping[str, Any], current: Json | None) -> Json:
+        return self.state(self.body(item), item)
+
+    def create(self, item: Mapping[str, Any], wanted: Json) -> Json | None:
+        self.consul.put(self.path, f"creating {self.kind} '{item['label']}'", self.body(item))
+        return None
+
+    def update(self, item: Mapping[str, Any], current: Json, wanted: Json) -> Json | None:
+        raw = self.raw[item["label"]]
+        body = {name: value for name, value in raw.items() if name not in COMPUTED}
+        for name, value in self.body(item).items():
+            # What has no option, or is not given within one, stays.
+            body[name] = {**(body.get(name) or {}), **value} if isinstance(value, dict) else value
+        self.consul.put(self.address(raw), f"updating {self.kind} '{item['label']}'", body)
+        return None
+
+
+class Policies(Acl):
+    """Policies, identified by name."""
+
+    kind = "policy"
+    path = "acl/policy"
+
+    def state(self, raw: Mapping[str, Any], item: Mapping[str, Any]) -> Json:
+        return {"description": text(raw, "Description"), "rules": text(raw, "Rules")}
+
+    def body(self, item: Mapping[str, Any]) -> Json:
+        return {"Name": item["name"], "Description": item["description"], "Rules": item["rules"]}
+
+
+class Roles(Acl):
+    """Roles, identified by name."""
+
+    kind = "role"
+    path = "acl/role"
+
+    def state(self, raw: Mapping[str, Any], item: Mapping[str, Any]) -> Json:
+        return {
+            "description": text(raw, "Description"),
+            "policies": sorted({entry["Name"] for entry in raw.get("Policies") or []}),
+        }
+
+    def body(self, item: Mapping[str, Any]) -> Json:
+        return {"Name": item["name"], "Description": item["description"], "Policies": links(item["policies"])}
+
+
+class Tokens(Acl):
+    """Tokens, identified by accessor ID; their secrets are written once and compared, but never shown."""
+
+    kind = "token"
+    path = "acl/token"
+
+    def __init__(self, consul: ConsulClient, empty: bool) -> None:
+        super().__init__(consul, empty)
+        self.datacenter = ""
+
+    def label(self, item: Mapping[str, Any]) -> str:
+        return str(item["description"] or item["accessor_id"])
+
+    def read(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
+        if not self.empty:
+            self.datacenter = self.consul.get("agent/self", "asking the agent for its datacenter")["Config"][
+                "Datacenter"
+            ]
+        return super().read(items)
+
+    def find(self, item: Mapping[str, Any]) -> Json | None:
+        raw = self.ask(f"{self.path}/{segment(item['accessor_id'])}", self.label(item))
+        if raw and raw.get("SecretID") not in (item["secret_id"], None, "<hidden>"):
+            raise ObjectError(
+                f"Token {item['accessor_id']} ({item['description']}) exists with another secret: delete it first, or "
+                "rotate it."
             )
-            raise ConsulError(message)
-        identities = [{"NodeName": name, "Datacenter": datacenter} for name in sorted(item["node_identities"])]
-        wanted = {
-            "AccessorID": accessor,
+        return raw
+
+    def state(self, raw: Mapping[str, Any], item: Mapping[str, Any]) -> Json:
+        identities = [
+            entry["NodeName"]
+            if entry["Datacenter"] == self.datacenter
+            else f"{entry['NodeName']} in {entry['Datacenter']}"
+            for entry in raw.get("NodeIdentities") or []
+        ]
+        return {
+            "description": text(raw, "Description"),
+            "policies": sorted({entry["Name"] for entry in raw.get("Policies") or []}),
+            "node_identities": sorted(set(identities)),
+        }
+
+    def body(self, item: Mapping[str, Any]) -> Json:
+        return {
+            "AccessorID": item["accessor_id"],
             "SecretID": item["secret_id"],
             "Description": item["description"],
             "Policies": links(item["policies"]),
-            "NodeIdentities": identities,
+            "NodeIdentities": [{"NodeName": name, "Datacenter": self.datacenter} for name in item["node_identities"]],
         }
-        self.ensure("token", item["description"] or accessor, current, wanted, "acl/token", f"acl/token/{accessor}")
 
-    def auth_method(self, item: Json) -> None:
-        name = item["name"]
-        path = f"acl/auth-method/{quote(name, safe='')}"
-        current = self.get(path)
-        wanted = {
-            key: item[option]
-            for key, option in (
-                ("Name", "name"),
-                ("Type", "type"),
-                ("Description", "description"),
-                ("Config", "config"),
-            )
+    def address(self, raw: Mapping[str, Any]) -> str:
+        return f"{self.path}/{raw['AccessorID']}"
+
+
+class AuthMethods(Acl):
+    """Authentication methods, identified by name; of their settings only those that are given are compared."""
+
+    kind = "auth method"
+    path = "acl/auth-method"
+
+    def find(self, item: Mapping[str, Any]) -> Json | None:
+        return self.ask(self.address({"Name": item["name"]}), self.label(item))
+
+    def state(self, raw: Mapping[str, Any], item: Mapping[str, Any]) -> Json:
+        config = raw.get("Config") or {}
+        return {
+            "type": text(raw, "Type"),
+            "description": text(raw, "Description"),
+            # Consul adds its own defaults to a method's settings.
+            "config": {name: config.get(name) for name in item["config"]},
         }
-        self.ensure("auth method", name, current, wanted, "acl/auth-method", path)
 
-    def binding_rules(self, items: list[Json]) -> None:
-        rules: dict[str, list[Json]] = {}
-        for item in items:
-            method = item["auth_method"]
-            if method not in rules:
-                rules[method] = self.get(f"acl/binding-rules?authmethod={quote(method, safe='')}") or []
-            description = item["description"]
-            current = next((rule for rule in rules[method] if rule["Description"] == description), None)
-            wanted = {
-                "AuthMethod": method,
-                "Description": description,
-                "BindType": item["bind_type"],
-                "BindName": item["bind_name"],
-                "Selector": item["selector"],
-            }
-            identifier = (current or {}).get("ID")
-            name = f"{method}: {description}"
-            self.ensure("binding rule", name, current, wanted, "acl/binding-rule", f"acl/binding-rule/{identifier}")
+    def body(self, item: Mapping[str, Any]) -> Json:
+        return {
+            "Name": item["name"],
+            "Type": item["type"],
+            "Description": item["description"],
+            "Config": item["config"],
+        }
+
+    def address(self, raw: Mapping[str, Any]) -> str:
+        return f"{self.path}/{segment(raw['Name'])}"
+
+
+class BindingRules(Acl):
+    """Binding rules, identified by authentication method and description."""
+
+    kind = "binding rule"
+    path = "acl/binding-rule"
+
+    def __init__(self, consul: ConsulClient, empty: bool) -> None:
+        super().__init__(consul, empty)
+        self.rules: dict[str, list[Json]] = {}
+
+    def label(self, item: Mapping[str, Any]) -> str:
+        return f"{item['auth_method']}: {item['description']}"
+
+    def find(self, item: Mapping[str, Any]) -> Json | None:
+        method = item["auth_method"]
+        if method not in self.rules:
+            what = f"listing the binding rules of authentication method '{method}'"
+            self.rules[method] = self.consul.find_all("acl/binding-rules", what, params={"authmethod": method})
+        return next((rule for rule in self.rules[method] if text(rule, "Description") == item["description"]), None)
+
+    def state(self, raw: Mapping[str, Any], item: Mapping[str, Any]) -> Json:
+        return {
+            "bind_type": text(raw, "BindType"),
+            "bind_name": text(raw, "BindName"),
+            "selector": text(raw, "Selector"),
+        }
+
+    def body(self, item: Mapping[str, Any]) -> Json:
+        return {
+            "AuthMethod": item["auth_method"],
+            "Description": item["description"],
+            "BindType": item["bind_type"],
+            "BindName": item["bind_name"],
+            "Selector": item["selector"],
+        }
+
+
+class Step(NamedTuple):
+    """Objects of one type, by the option that lists them; the order is that of their references."""
+
+    option: str
+    kind: type[Acl]
+
+
+STEPS = (
+    Step("policies", Policies),
+    Step("roles", Roles),
+    Step("tokens", Tokens),
+    Step("auth_methods", AuthMethods),
+    Step("binding_rules", BindingRules),
+)
+
+
+def labelled(kind: Acl, items: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """Return the items with what the base class needs."""
+    labels = [kind.label(item) for item in items]
+    return [
+        # Several tokens may well have one description.
+        {
+            **item,
+            "label": f"{label} ({item['accessor_id']})" if "accessor_id" in item and labels.count(label) > 1 else label,
+            "state": "present",
+        }
+        for item, label in zip(items, labels)
+    ]
 
 
 def argument_spec() -> Json:
@@ -433,9 +539,6 @@ def argument_spec() -> Json:
         return {"type": "list", "elements": "dict", "default": [], "options": options}
 
     return {
-        "url": {"type": "str", "default": "https://127.0.0.1:8501"},
-        "ca_file": {"type": "path", "required": True},
-        "management_token": {"type": "str", "required": True, "no_log": True},
         "policies": objects(name=name, description=text, rules=name),
         "roles": objects(name=name, description=text, policies=names),
         "tokens": {
@@ -460,58 +563,53 @@ def argument_spec() -> Json:
     }
 
 
-def run(module: AnsibleModule) -> Json:
-    """Do everything that is asked for and return the result."""
-    options = module.params
-    try:
-        consul = Consul(options["url"], options["ca_file"], options["management_token"], options["timeout"])
-    except OSError:
-        if module.check_mode:
-            # Before the first run there is neither a certificate nor an agent.
-            consul = None
-        else:
-            raise ConsulError(
-                f"ca_file {options['ca_file']} cannot be read on this node; install the certificate first."
-            ) from None
-    empty = consul is None
-    bootstrapped = True
-    if consul is not None:
-        if module.check_mode:
-            consul.deadline = 0.0
-        try:
-            bootstrapped = bootstrap(consul, module.check_mode)
-            empty = bootstrapped
-        except ConsulError as error:
-            if not module.check_mode or error.status:
-                raise
-            empty = True
-    acl = Acl(consul, module.check_mode, empty)  # type: ignore[arg-type]
-    datacenter = ""
-    if options["tokens"] and not acl.empty and consul is not None:
-        datacenter = consul.ask("GET", "agent/self")["Config"]["Datacenter"]
-    for item in options["policies"]:
-        acl.policy(item)
-    for item in options["roles"]:
-        acl.role(item)
-    for item in options["tokens"]:
-        acl.token(item, datacenter)
-    for item in options["auth_methods"]:
-        acl.auth_method(item)
-    acl.binding_rules(options["binding_rules"])
-    changed = bootstrapped or bool(acl.operations)
-    result: Json = {"changed": changed, "bootstrapped": bootstrapped, "operations": acl.operations}
+def run(module: AnsibleModule, consul: ConsulClient, reachable: bool) -> Json:
+    """Do everything that is asked for and return the result; a failure carries what had been done (PartlyDone)."""
+    # In check mode nothing comes up while it is waited for.
+    consul.patience = 0 if module.check_mode else module.params["timeout"]
+    bootstrapped = not reachable or bootstrap(consul, module.check_mode)
+    result: Json = {"changed": bootstrapped, "bootstrapped": bootstrapped, "operations": {}}
+    before: Json = {}
+    after: Json = {}
     if module._diff:
-        result["diff"] = {"before": acl.before, "after": acl.after}
+        result["diff"] = {"before": before, "after": after}
+
+    def record(kind: Acl, done: Json) -> None:
+        for one in done["objects"]:
+            if one["operation"] != NOTHING:
+                result["operations"][f"{kind.kind} {one['label']}"] = one["operation"]
+        before.update({f"{kind.kind} {label}": state for label, state in done["diff"]["before"].items()})
+        after.update({f"{kind.kind} {label}": state for label, state in done["diff"]["after"].items()})
+        result["changed"] = result["changed"] or done["changed"]
+
+    for step in STEPS:
+        kind = step.kind(consul, empty=module.check_mode and bootstrapped)
+        try:
+            record(kind, apply(kind, labelled(kind, module.params[step.option]), module.check_mode))
+        except (ConsulError, ObjectError) as error:
+            raise PartlyDone(error, result) from error
+        except PartlyDone as error:
+            record(kind, error.result)
+            raise PartlyDone(error.cause, result) from error
     return result
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = create_module(argument_spec())
+    params = dict(module.params)
+    if not params["consul_token"]:
+        module.fail_json(msg="consul_token is not set: give the secret of the management token.")
+    certificate = params["consul_ca_cert"]
+    # Before the first run there is no certificate on a node, and no agent either.
+    reachable = not (module.check_mode and certificate and not os.path.exists(certificate))
+    if not reachable:
+        params["consul_ca_cert"] = None
     try:
-        module.exit_json(**run(module))
+        consul = ConsulClient.from_params(params)
     except ConsulError as error:
         module.fail_json(msg=str(error))
+    finish(module, consul, lambda: run(module, consul, reachable))
 
 
 if __name__ == "__main__":

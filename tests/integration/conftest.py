@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 imagine.platform contributors
-"""A real Nomad with TLS and ACLs for the modules to talk to, and a way to run modules in this process."""
+"""A real Nomad and a real Consul with TLS and ACLs, and a way to run modules in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import basic
+from consul_agent import ConsulAgent, start_consul
 from nomad_agent import AgentProcess, Cluster, make_cluster, start_agent, stop_agent
+
+from ansible_collections.imagine.platform.plugins.module_utils import consul as consul_utils
 
 START_SECONDS = 60
 Result = dict[str, Any]
@@ -52,7 +55,7 @@ def run(
     # ansible-core 2.19 and newer name the serialisation profile of their arguments.
     monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
     for variable in list(os.environ):
-        if variable.startswith("NOMAD_") and variable != "NOMAD_BINARY":
+        if variable.startswith(("NOMAD_", "CONSUL_")) and not variable.endswith("_BINARY"):
             monkeypatch.delenv(variable)
     module = importlib.import_module(f"ansible_collections.imagine.platform.plugins.modules.{name}")
     capsys.readouterr()
@@ -158,6 +161,72 @@ def nomad(nomad_agent: Agent, run_module: RunModule) -> RunModule:
     def call(module: str, /, fails: bool = False, **options: Any) -> Result:
         result = run_module(module, **{**nomad_agent.connection, **options})
         assert bool(result.get("failed")) == fails, result
+        return result
+
+    return call
+
+
+def consul_binary() -> str:
+    binary = os.environ.get("CONSUL_BINARY", "")
+    if not binary:
+        pytest.skip("CONSUL_BINARY is not set")
+    return binary
+
+
+@pytest.fixture(scope="module")
+def more_consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ConsulAgent]]:
+    """Start more Consul agents, for the tests of one file."""
+    agents: list[ConsulAgent] = []
+
+    def start(**options: Any) -> ConsulAgent:
+        agents.append(start_consul(tmp_path_factory.mktemp("consul"), consul_binary(), **options))
+        return agents[-1]
+
+    try:
+        yield start
+    finally:
+        for agent in reversed(agents):
+            stop_agent(agent)
+
+
+@pytest.fixture(scope="session")
+def consul_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsulAgent]:
+    """One Consul server for all tests, whose ACLs are not bootstrapped yet."""
+    agent = start_consul(tmp_path_factory.mktemp("consul"), consul_binary())
+    try:
+        yield agent
+    finally:
+        stop_agent(agent)
+
+
+@pytest.fixture
+def consul(consul_agent: ConsulAgent, consul_acl: RunModule, run_module: RunModule) -> RunModule:
+    """Run a module against the bootstrapped server, or C(agent); expects success unless C(fails) is set."""
+    consul_acl()
+
+    def call(module: str, /, fails: bool = False, agent: ConsulAgent = consul_agent, **options: Any) -> Result:
+        result = run_module(module, **{**agent.connection, **options})
+        assert bool(result.get("failed")) == fails, (result, agent.log)
+        return result
+
+    return call
+
+
+@pytest.fixture(params=["py-consul", "without"])
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each way in which requests travel."""
+    assert consul_utils.HAS_PY_CONSUL
+    monkeypatch.setattr(consul_utils, "HAS_PY_CONSUL", request.param == "py-consul")
+    return str(request.param)
+
+
+@pytest.fixture
+def consul_acl(consul_agent: ConsulAgent, run_module: RunModule) -> RunModule:
+    """Set ACLs of the server, bootstrapping them where nobody has; expects success unless C(fails) is set."""
+
+    def call(fails: bool = False, **options: Any) -> Result:
+        result = run_module("consul_acl", **{**consul_agent.connection, **options})
+        assert bool(result.get("failed")) == fails, (result, consul_agent.log)
         return result
 
     return call

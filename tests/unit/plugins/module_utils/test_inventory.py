@@ -329,7 +329,7 @@ def test_typing_errors_in_variables_of_roles() -> None:
 def test_variables_of_others_are_left_alone() -> None:
     more = {"ansible_user": "x", "my_own": 1, "openstack_project": "p", "federation_secrets": {"a": 1}, "_node_x": 1}
     assert texts(federation(ifca_compute=more)) == []
-    assert texts(federation(ifca_compute={"site_contact": "me"}), known={"site_contact"}) == []
+    assert texts(federation(ifca_compute={"site_rack": "me"}), known={"site_rack"}) == []
 
 
 def test_secrets_are_not_shown() -> None:

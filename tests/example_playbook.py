@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""Playbooks made of the examples in the documentation of modules, run by Ansible itself."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+Json = dict[str, Any]
+
+
+def examples(module: str) -> list[Json]:
+    """The tasks in the documentation of a module."""
+    source = importlib.import_module(f"ansible_collections.imagine.platform.plugins.modules.{module}")
+    tasks: list[Json] = yaml.safe_load(source.EXAMPLES)
+    assert len(tasks) >= 2, f"{module} has fewer than two examples"
+    return tasks
+
+
+def connect(nomad_agent: Any) -> dict[str, str]:
+    """The environment in which the Nomad modules find an agent."""
+    return {
+        "NOMAD_ADDR": nomad_agent.address,
+        "NOMAD_CACERT": str(nomad_agent.directory / "ca.pem"),
+        "NOMAD_TOKEN": nomad_agent.token,
+    }
+
+
+def run(directory: Path, play: Json, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a play on this machine; its output is the JSON of all results."""
+    (directory / "ansible.cfg").touch()
+    whole = {"hosts": "localhost", "connection": "local", "gather_facts": False, **play}
+    whole["vars"] = {"ansible_python_interpreter": sys.executable, **whole.get("vars", {})}
+    (directory / "play.yml").write_text(yaml.safe_dump([whole], sort_keys=False))
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "--diff", "play.yml"]
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=directory,
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith(("NOMAD_", "HARBOR_", "ANSIBLE_"))},
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+            "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            "ANSIBLE_HOME": str(directory / "ansible"),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+def results(done: subprocess.CompletedProcess[str]) -> list[tuple[str, Json]]:
+    """Name and result of each task, on whichever host it ran."""
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    plays = json.loads(done.stdout[done.stdout.index("{") :])["plays"]
+    return [
+        (task["task"]["name"], result) for play in plays for task in play["tasks"] for result in task["hosts"].values()
+    ]
