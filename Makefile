@@ -70,6 +70,7 @@ docs: setup-dev ## Make the reference pages of modules and roles in docs/referen
 requirements: setup ## Pin requirements/*.txt again after a change of *.in
 	@.venv/bin/python -m venv .venv/pip-tools
 	@.venv/pip-tools/bin/python -m pip install --quiet pip-tools
-	@cd requirements && for set in run dev; do \
-	  CUSTOM_COMPILE_COMMAND="make requirements" ../.venv/pip-tools/bin/pip-compile --quiet --generate-hashes --strip-extras \
-	    --allow-unsafe --no-emit-find-links --no-emit-index-url --output-file $$set.txt $$set.in; done
+	@# run.txt is a constraint of dev.txt, and constraints have no extras; elsewhere pip wants a pinned extra pinned as one.
+	@cd requirements && for set in run:--strip-extras dev:--no-strip-extras; do \
+	  CUSTOM_COMPILE_COMMAND="make requirements" ../.venv/pip-tools/bin/pip-compile --quiet --generate-hashes $${set#*:} \
+	    --allow-unsafe --no-emit-find-links --no-emit-index-url --output-file $${set%:*}.txt $${set%:*}.in; done
