@@ -668,7 +668,7 @@ def _check_acme(node: Node, wanted: Sequence[str]) -> list[Finding]:
     wildcards = [name for name in wanted if name.startswith("*.")]
     if provider is None and wildcards and "traefik_acme_dns_provider" not in node.errors:
         message = (
-            f"users' names need certificates for {_listing(wildcards)}, and ACME gives wildcards over DNS only; name a "
+            f"users' names need certificates for {listing(wildcards)}, and ACME gives wildcards over DNS only; name a "
             "DNS provider, with its traefik_acme_dns_credentials, or set traefik_certificate_source to files or ca"
         )
         found.append(node.finding(message, "traefik_acme_dns_provider"))
@@ -1026,7 +1026,7 @@ def check_lost_secrets(path: str, facts: Mapping[str, Mapping[str, Any]]) -> lis
     if not signs:
         return []
     more = f" and {len(signs) - 3} more nodes have such" if len(signs) > 4 else ""
-    listed = ", ".join(signs[:3]) + more if more else _listing(signs)
+    listed = ", ".join(signs[:3]) + more if more else listing(signs)
     message = (
         f"the file does not exist, but {listed}, so the nodes have the secrets of a federation, to which those of a "
         "new file would not fit; restore the file from a backup, or, to give that federation up, stop Consul and Nomad "

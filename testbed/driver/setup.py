@@ -19,6 +19,7 @@ from driver.settings import CHECKOUT, VENV, Settings
 PROGRAMS = {
     "debootstrap": "debootstrap",
     "docker.io": "dockerd",
+    "fdisk": "sfdisk",
     "iproute2": "ip",
     "iptables": "iptables",
     "openssh-client": "ssh-keygen",
@@ -26,8 +27,10 @@ PROGRAMS = {
     "shellcheck": "shellcheck",
     "skopeo": "skopeo",
     "sudo": "sudo",
+    "xfsprogs": "mkfs.xfs",
 }
-DEV_PACKAGES = ("shellcheck",)
+# The last two are for the tests of node_storage on loop devices.
+DEV_PACKAGES = ("shellcheck", "fdisk", "xfsprogs")
 SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
 
 

@@ -88,7 +88,9 @@ def test_options_in_examples(page: Path) -> None:
                     if key.startswith("imagine.platform."):
                         name = key.rpartition(".")[2]
                         text = (CHECKOUT / "plugins" / "modules" / f"{name}.py").read_text(encoding="utf-8")
-                        known = set(re.findall(r"^  ([a-z_]+):$", text, re.MULTILINE)) | {"nomad_token"}
+                        for fragment in set(re.findall(r"^  - imagine\.platform\.([a-z_]+)", text, re.MULTILINE)):
+                            text += (CHECKOUT / "plugins" / "doc_fragments" / f"{fragment}.py").read_text("utf-8")
+                        known = set(re.findall(r"^  ([a-z_]+):$", text, re.MULTILINE))
                         assert set(options) <= known, (key, set(options) - known)
 
 
