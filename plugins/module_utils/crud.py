@@ -225,35 +225,6 @@ def _overtaken(error: Exception, operation: str) -> bool:
     return kind == "conflict" or (kind == "not_found" and operation != CREATE)
 
 
-def _want(kind: ObjectType, item: Mapping[str, Any], have: Json | None) -> Json | None:
-    return None if item["state"] == "absent" else kind.wanted(item, have)
-
-
-def _bring(
-    kind: ObjectType, item: Mapping[str, Any], have: Json | None, check_mode: bool
-) -> tuple[Json | None, Json | None, Json]:
-    """Write one object where it must be: what was there, what is there now, and what only the server knew."""
-    for attempt in range(1, kind.attempts + 1):
-        want = _want(kind, item, have)
-        operation = _operation(have, want)
-        if operation == NOTHING or check_mode:
-            break
-        try:
-            return have, want, _write(kind, item, have, want) or {}
-        except Exception as error:
-            if attempt == kind.attempts or not _overtaken(error, operation):
-                raise
-        # Somebody else wrote in between: their change is kept, and what is still missing is added to it.
-        have = kind.read([item]).get(kind.identify(item))
-    return have, want, {}
-
-
-def _overtaken(error: Exception, operation: str) -> bool:
-    """Whether an error says that the object is not what it was when it was read; clients name the kind of errors."""
-    kind = getattr(error, "kind", "")
-    return kind == "conflict" or (kind == "not_found" and operation != CREATE)
-
-
 def _operation(have: Json | None, want: Json | None) -> str:
     if want is None:
         return NOTHING if have is None else DELETE
