@@ -179,6 +179,11 @@ job:
     parameterized: false
     parent: ""
     meta: {}
+  contains:
+    modify_index:
+      description: Index of the last change of the specification, for O(modify_index).
+      type: int
+      sample: 321
 allocations:
   description: The allocations of this version of the job.
   returned: when the job exists
