@@ -17,14 +17,14 @@ from types import FrameType
 from driver.console import Console, Failed, duration
 from driver.settings import CHECKOUT, Settings, SettingsError
 
-from benchmarks.measure import objects, report
+from benchmarks.measure import deployments, objects, report
 from benchmarks.measure.nodes import MOST, plan
 from benchmarks.measure.remote import RemoteError
 from benchmarks.measure.runs import HERE, Bench, Json, machine
 
-PARTS = ("objects", "floor", "deploy", "added", "growth")
+PARTS = ("objects", "deployments", "floor", "deploy", "added", "growth")
 # Those that need no nodes.
-ALONE = {"objects"}
+ALONE = {"objects", "deployments"}
 
 
 def _sizes(text: str) -> list[int]:
@@ -53,6 +53,7 @@ def _arguments() -> argparse.Namespace:
         "--only", type=_parts, default=list(PARTS), help=f"only these parts (default: {','.join(PARTS)})"
     )
     parser.add_argument("--objects", type=int, default=200, help="number of objects of each kind (default: 200)")
+    parser.add_argument("--deployments", type=int, default=2000, help="number of deployments to list (default: 2000)")
     parser.add_argument("--federation", default="imagine-bench", help="name of the local federation that is used")
     parser.add_argument("--prefix", default="10.215", help="first two numbers of its addresses")
     parser.add_argument("--keep", action="store_true", help="leave the last nodes running")
@@ -86,6 +87,7 @@ class Measurement:
             "six": {},
             "growth": [],
             "objects": [],
+            "deployments": {},
             "differences": [],
         }
 
@@ -101,6 +103,11 @@ class Measurement:
             with phase(f"{self.arguments.objects} objects of each kind in Nomad"):
                 self.result["objects"] = objects.measure(
                     bench.settings, bench.console, bench.results, self.arguments.objects
+                )
+        if "deployments" in self.parts:
+            with phase(f"A list of {self.arguments.deployments} deployments"):
+                self.result["deployments"] = deployments.measure(
+                    bench.settings, bench.console, bench.results, self.arguments.deployments
                 )
         if "floor" in self.parts:
             self.floor()

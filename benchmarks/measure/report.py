@@ -11,7 +11,7 @@ from driver.console import table
 
 Json = dict[str, Any]
 MIB = 1024 * 1024
-COLD_RATIO, SECOND_SECONDS, MEMORY = 3.0, 30.0, 1024 * MIB
+COLD_RATIO, SECOND_SECONDS, LIST_SECONDS, MEMORY = 3.0, 30.0, 2.0, 1024 * MIB
 
 
 def targets(result: Json) -> list[Json]:
@@ -26,6 +26,9 @@ def targets(result: Json) -> list[Json]:
     if six:
         memory = max(run["memory"] for run in six.values())
         found.append({"name": "controller memory, MiB", "value": round(memory / MIB), "limit": MEMORY // MIB})
+    if listed := result["deployments"]:
+        name = f"list of {listed['count']} deployments, seconds"
+        found.append({"name": name, "value": listed["seconds"], "limit": LIST_SECONDS})
     return [{**item, "met": item["value"] <= item["limit"]} for item in found]
 
 
