@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nomad_agent import free_ports, write_certificates
+from throwaway import free_ports, write_certificates
 
 
 @dataclass

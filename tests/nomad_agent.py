@@ -5,92 +5,14 @@
 from __future__ import annotations
 
 import base64
-import datetime
-import ipaddress
 import json
 import os
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-# Of Nomad's agents in the region, and of Consul's servers in two sites.
-CERTIFICATE_NAMES = (
-    "localhost",
-    *("server.global.nomad", "client.global.nomad"),
-    *("server.ifca.consul", "server.incd.consul"),
-)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
-def write_certificates(directory: Path) -> None:
-    """A throwaway authority and one certificate for server, client and HTTP."""
-    now = datetime.datetime.now(datetime.UTC)
-
-    def build(name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(minutes=5))
-            .not_valid_after(now + datetime.timedelta(days=1))
-        )
-
-    def write_key(name: str, key: ec.EllipticCurvePrivateKey) -> None:
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        (directory / name).write_bytes(pem)
-        (directory / name).chmod(0o600)
-
-    ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "throwaway CA")])
-    ca = (
-        build("throwaway CA", ca_name, ca_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(ca_key, hashes.SHA256())
-    )
-    key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName(name) for name in CERTIFICATE_NAMES]
-    certificate = (
-        build("server.global.nomad", ca_name, key)
-        .add_extension(
-            x509.SubjectAlternativeName([*names, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
-        )
-        .sign(ca_key, hashes.SHA256())
-    )
-    other_key = ec.generate_private_key(ec.SECP256R1())
-    other = (
-        build("another CA", x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "another CA")]), other_key)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(other_key, hashes.SHA256())
-    )
-    for name, pem in (("ca.pem", ca), ("cert.pem", certificate), ("other-ca.pem", other)):
-        (directory / name).write_bytes(pem.public_bytes(serialization.Encoding.PEM))
-    write_key("key.pem", key)
+from throwaway import free_ports, write_certificates
 
 
 @dataclass

@@ -26,8 +26,8 @@ from types import FrameType
 
 from driver.console import Console, Failed, table
 from driver.settings import CHECKOUT, VENV, Settings
-from oci_registry import PASSWORDS, Registry, TokenServer, start_registry  # type: ignore[import-not-found]
-from throwaway import free_ports, write_certificates  # type: ignore[import-not-found]
+from oci_registry import PASSWORDS, Registry, TokenServer, start_registry
+from throwaway import free_ports, write_certificates
 
 from benchmarks.measure import process, report
 from benchmarks.measure.runs import HERE, Json, machine

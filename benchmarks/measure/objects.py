@@ -12,9 +12,9 @@ from typing import Any
 
 from driver.console import Console, Failed, duration
 from driver.settings import CHECKOUT, VENV, Settings
+from nomad_agent import start_agent, stop_agent
 
 from benchmarks.measure import process
-from tests.nomad_agent import start_agent, stop_agent
 
 Json = dict[str, Any]
 PLAYBOOK = CHECKOUT / "benchmarks" / "objects.yml"

@@ -96,8 +96,3 @@ def describe(job: Mapping[str, Any], allocation: Mapping[str, Any] | None, nodes
         "site": node["Datacenter"] if node else None,
         "submit_time": int(job.get("SubmitTime") or 0) // nomad_jobs.NANOSECONDS,
     }
-
-
-def wait_until_healthy(client: NomadClient, job: Mapping[str, Any], seconds: float) -> None:
-    """Wait until Nomad calls this version of the job healthy; one sentence says why it does not."""
-    nomad_jobs.Wait(client, job, main=jobs.MAIN_TASK).run(seconds)

@@ -159,7 +159,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.nodes import (
     alive_first,
     describe,
     list_nodes,
-    read_node,
+    read_nodes,
 )
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     Json,
@@ -219,8 +219,8 @@ def collect(module: AnsibleModule, client: NomadClient) -> Json:
     nodes = pick(nodes, params["names"], params["site"])
     wanted = {key: str(value) for key, value in (params["meta"] or {}).items()}
     if params["details"] or wanted:
-        stubs = nodes
-        nodes = [{**stub, **read_node(client, stub)} for stub in stubs]
+        stubs = {node["ID"]: node for node in nodes}
+        nodes = [{**stubs[node["ID"]], **node} for node in read_nodes(client, nodes)]
     if wanted:
         nodes = [node for node in nodes if wanted.items() <= (node["Meta"] or {}).items()]
     return {"changed": False, "nodes": [describe(node) for node in nodes]}

@@ -14,6 +14,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+# Of Nomad's agents in the region, and of Consul's servers in two sites.
+CERTIFICATE_NAMES = (
+    "localhost",
+    *("server.global.nomad", "client.global.nomad"),
+    *("server.ifca.consul", "server.incd.consul"),
+)
+
 
 def free_ports(count: int) -> list[int]:
     """Ports that nothing listens on now."""
@@ -58,7 +65,7 @@ def write_certificates(directory: Path) -> None:
         .sign(ca_key, hashes.SHA256())
     )
     key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName(name) for name in ("localhost", "server.global.nomad", "client.global.nomad")]
+    names = [x509.DNSName(name) for name in CERTIFICATE_NAMES]
     certificate = (
         build("server.global.nomad", ca_name, key)
         .add_extension(
