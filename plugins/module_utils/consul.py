@@ -22,12 +22,11 @@ from ansible.module_utils.urls import open_url
 
 from ansible_collections.imagine.platform.plugins.module_utils.crud import (
     Json,
-    ObjectError,
     ObjectModule,
     ObjectType,
-    PartlyDone,
+    finish,
 )
-from ansible_collections.imagine.platform.plugins.module_utils.errors import reason, shorten
+from ansible_collections.imagine.platform.plugins.module_utils.errors import ServiceError, reason, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,16 +57,8 @@ USER_AGENT = "imagine.platform"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-class ConsulError(Exception):
-    """What went wrong between a module and Consul; C(kind) tells failures apart, the text is one sentence."""
-
-    def __init__(self, message: str, kind: str = "server", status: int | None = None, words: str = "") -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.status = status
-        self.words = words
-        #: what had been done before the failure, for fail_json
-        self.result: Json = {}
+class ConsulError(ServiceError):
+    """What went wrong between a module and Consul."""
 
 
 def consul_argument_spec() -> Json:
@@ -438,43 +429,18 @@ def create_module(argument_spec: Json, **kwargs: Any) -> AnsibleModule:
     return AnsibleModule({**consul_argument_spec(), **argument_spec}, supports_check_mode=True, **kwargs)
 
 
-def as_consul_error(client: ConsulClient, error: Exception) -> ConsulError | None:
-    """One sentence for what went wrong in an action; None for what has none."""
-    if isinstance(error, ConsulError):
-        return error
-    if isinstance(error, ObjectError):
-        return ConsulError(str(error), "option")
-    # What a server that is no Consul, or another version of it, leaves to the code that reads its answer.
-    if isinstance(error, (AttributeError, LookupError, TypeError, ValueError)):
-        return client.misunderstood(client.doing, f"{type(error).__name__}: {shorten(str(error), 80)}")
-    return None
-
-
 def run_module(module: AnsibleModule, action: Callable[[AnsibleModule, ConsulClient], Json]) -> None:
     """Run the action and end the module with its result, or with one sentence."""
     try:
         client = ConsulClient.from_params(module.params)
     except ConsulError as error:
         module.fail_json(msg=str(error))
-    finish(module, client, lambda: action(module, client))
+    run_client(module, client, lambda: action(module, client))
 
 
-def finish(module: AnsibleModule, client: ConsulClient, action: Callable[[], Json]) -> None:
-    """End the module with the result of the action, or with one sentence and what had been done (PartlyDone)."""
-    done: Json = {}
-    try:
-        try:
-            result = action()
-        except PartlyDone as error:
-            done = error.result
-            raise error.cause from error
-    except Exception as error:
-        failure = as_consul_error(client, error)
-        if failure is None:
-            raise
-        module.fail_json(msg=str(failure), **{**done, **failure.result})
-    else:
-        module.exit_json(**result)
+def run_client(module: AnsibleModule, client: ConsulClient, action: Callable[[], Json]) -> None:
+    """The same with a client that there is already."""
+    finish(module, action, lambda detail: client.misunderstood(client.doing, detail))
 
 
 def run_objects(

@@ -10,7 +10,14 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.imagine.platform.plugins.module_utils.errors import ServiceError, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Json = dict[str, Any]
 
@@ -301,3 +308,30 @@ class ObjectModule:
             return shape(apply(kind, items, check_mode))
         except PartlyDone as error:
             raise PartlyDone(error.cause, shape(error.result)) from error
+
+
+def finish(
+    module: AnsibleModule, action: Callable[[], Json], misunderstood: Callable[[str], ServiceError] | None = None
+) -> None:
+    """End the module with the result of the action, or with one sentence and what had been done before the failure.
+
+    C(misunderstood) makes the error for what another server, or another version of it, leaves to the code that reads
+    its answers.
+    """
+    done: Json = {}
+    failure: Exception
+    try:
+        try:
+            result = action()
+        except PartlyDone as error:
+            done = error.result
+            raise error.cause from error
+    except (ServiceError, ObjectError) as error:
+        failure = error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        if misunderstood is None:
+            raise
+        failure = misunderstood(f"{type(error).__name__}: {shorten(str(error), 80)}")
+    else:
+        module.exit_json(**result)
+    module.fail_json(msg=str(failure), **{**done, **getattr(failure, "result", {})})

@@ -19,7 +19,7 @@ from ansible_collections.imagine.platform.plugins.module_utils import (
     tools,
 )
 from ansible_collections.imagine.platform.plugins.module_utils.crud import PartlyDone, apply
-from ansible_collections.imagine.platform.plugins.module_utils.nodes import list_nodes, read_node
+from ansible_collections.imagine.platform.plugins.module_utils.nodes import list_nodes, read_nodes
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     Json,
     NomadClient,
@@ -215,7 +215,7 @@ class Deployment:
                         self.wait_timeout
                     )
             except NomadError as error:
-                error.result = {**error.result, **self.result(operation, before, after)}
+                error.result = {**error.result, **self.last_result(operation, before, after)}
                 raise
             result = self.result(operation, before, after)
         return result
@@ -407,11 +407,12 @@ class Deployment:
         if self.job is not None:
             return bool((jobs.main_task_of(self.job).get("Config") or {}).get("storage_opt"))
         try:
-            listed = [
-                read_node(self.client, node)
+            stubs = [
+                node
                 for node in list_nodes(self.client)
                 if node["Status"] != "down" and options["site"] in (None, node["Datacenter"])
             ]
+            listed = read_nodes(self.client, stubs)
         except NomadError as error:
             if error.kind != "auth":
                 raise
@@ -481,7 +482,7 @@ class Deployment:
                 try:
                     nomad_jobs.wait_until_stopped(self.client, job, self.wait_timeout)
                 except NomadError as error:
-                    error.result = self.result(operation, before, after)
+                    error.result = self.last_result(operation, before, after)
                     raise
         return self.result(operation, before, after)
 
@@ -500,6 +501,13 @@ class Deployment:
         return {}
 
     # What is told
+
+    def last_result(self, operation: str, before: Json, after: Json) -> Json:
+        """What can still be said when something went wrong after the change; Nomad itself may be gone."""
+        try:
+            return self.result(operation, before, after)
+        except NomadError:
+            return {"changed": operation != "none", "operation": operation, "diff": {"before": before, "after": after}}
 
     def result(self, operation: str, before: Json, after: Json) -> Json:
         """What the module returns."""

@@ -2,11 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a server or the operating system said, short enough for one sentence."""
+"""What went wrong with a server, and what it or the operating system said, short enough for one sentence."""
 
 from __future__ import annotations
 
 from typing import Any
+
+
+class ServiceError(Exception):
+    """What went wrong between a module and a server; C(kind) tells failures apart, the text is one sentence."""
+
+    def __init__(self, message: str, kind: str = "server", status: int | None = None, words: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.status = status
+        self.words = words
+        #: what had been done before the failure, for fail_json
+        self.result: dict[str, Any] = {}
 
 
 def shorten(text: str, limit: int = 300) -> str:

@@ -18,12 +18,11 @@ from urllib.parse import quote, urlsplit
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
 
 from ansible_collections.imagine.platform.plugins.module_utils.crud import (
-    ObjectError,
     ObjectModule,
     ObjectType,
-    PartlyDone,
+    finish,
 )
-from ansible_collections.imagine.platform.plugins.module_utils.errors import reason, shorten
+from ansible_collections.imagine.platform.plugins.module_utils.errors import ServiceError, reason, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,16 +47,8 @@ RETRY_SECONDS = 0.25
 SAFE_METHODS = ("GET", "HEAD")
 
 
-class HarborError(Exception):
-    """What went wrong between a module and Harbor; C(kind) tells failures apart, the text is one sentence."""
-
-    def __init__(self, message: str, kind: str = "server", status: int | None = None, words: str = "") -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.status = status
-        self.words = words
-        #: what had been done before the failure, for fail_json
-        self.result: Json = {}
+class HarborError(ServiceError):
+    """What went wrong between a module and Harbor."""
 
 
 def harbor_argument_spec() -> Json:
@@ -107,6 +98,8 @@ class HarborClient:
         self._session.headers["User-Agent"] = "imagine.platform"
         self._csrf_token = ""
         self._known = False
+        #: what the last request was for
+        self.doing = "starting"
 
     def _check_options(self, username: str | None, password: str | None, ca_cert: str | None) -> None:
         if self.timeout <= 0:
@@ -238,6 +231,7 @@ class HarborClient:
 
         What Harbor has not begun to do (429) is asked again, and so is what only reads where Harbor fails (5xx).
         """
+        self.doing = what
         deadline = time.monotonic() + self.timeout
         attempt = 1
         csrf_retried = False
@@ -309,6 +303,14 @@ class HarborClient:
             ) from error
 
     # Errors
+
+    def misunderstood(self, what: str, detail: str) -> HarborError:
+        """The error for JSON that is not what Harbor documents."""
+        return HarborError(
+            f"{self.url} answered in a form that is not Harbor's ({detail}) while {what}: check that harbor_url is the "
+            "address of Harbor and that its version is 2.",
+            "protocol",
+        )
 
     def _unexpected(self, what: str, wanted: str, got: Any) -> HarborError:
         return HarborError(
@@ -497,30 +499,17 @@ def create_module(argument_spec: Json, **kwargs: Any) -> AnsibleModule:
 def run_module(module: AnsibleModule, action: Callable[[AnsibleModule, HarborClient], Json]) -> None:
     """Run the action and end the module with its result, or with one sentence."""
     try:
-        result = action(module, HarborClient.from_params(module.params))
+        client = HarborClient.from_params(module.params)
     except HarborError as error:
-        module.fail_json(msg=str(error), **error.result)
-    except ObjectError as error:
         module.fail_json(msg=str(error))
-    else:
-        module.exit_json(**result)
+    finish(module, lambda: action(module, client), lambda detail: client.misunderstood(client.doing, detail))
 
 
 def run_objects(objects: ObjectModule, build: Callable[[AnsibleModule, HarborClient], ObjectType]) -> None:
     """A whole module for the objects that the options describe: read, compare, write, report."""
     module = create_module(objects.spec, **objects.rules)
 
-    def action(module: AnsibleModule, client: HarborClient) -> Json:
-        try:
-            return objects.run(build(module, client), module.params, module.check_mode)
-        except PartlyDone as error:
-            if not isinstance(error.cause, (HarborError, ObjectError)):
-                raise error.cause from error
-            failure = HarborError(str(error.cause), getattr(error.cause, "kind", "option"))
-            failure.result = error.result
-            raise failure from error
-
-    run_module(module, action)
+    run_module(module, lambda module, client: objects.run(build(module, client), module.params, module.check_mode))
 
 
 def run_info(argument_spec: Json, collect: Callable[[AnsibleModule, HarborClient], Json], **kwargs: Any) -> None:

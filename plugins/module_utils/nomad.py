@@ -17,12 +17,11 @@ from urllib.parse import quote, urlsplit
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
 
 from ansible_collections.imagine.platform.plugins.module_utils.crud import (
-    ObjectError,
     ObjectModule,
     ObjectType,
-    PartlyDone,
+    finish,
 )
-from ansible_collections.imagine.platform.plugins.module_utils.errors import reason, shorten
+from ansible_collections.imagine.platform.plugins.module_utils.errors import ServiceError, reason, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,16 +44,8 @@ PIECE = 1 << 20
 ATTEMPTS = 3
 
 
-class NomadError(Exception):
-    """What went wrong between a module and Nomad; C(kind) tells failures apart, the text is one sentence."""
-
-    def __init__(self, message: str, kind: str = "server", status: int | None = None, words: str = "") -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.status = status
-        self.words = words
-        #: what had been done before the failure, for fail_json
-        self.result: Json = {}
+class NomadError(ServiceError):
+    """What went wrong between a module and Nomad."""
 
 
 def nomad_argument_spec() -> Json:
@@ -416,31 +407,13 @@ def create_module(argument_spec: Json, **kwargs: Any) -> AnsibleModule:
     return module
 
 
-def as_nomad_error(client: NomadClient, error: Exception) -> NomadError | None:
-    """One sentence for what went wrong in an action; None for what has none."""
-    if isinstance(error, NomadError):
-        return error
-    if isinstance(error, ObjectError):
-        return NomadError(str(error), "option")
-    # What a server that is no Nomad, or another version of it, leaves to the code that reads its answer.
-    if isinstance(error, (AttributeError, LookupError, TypeError, ValueError)):
-        return client.misunderstood(client.doing, f"{type(error).__name__}: {shorten(str(error), 80)}")
-    return None
-
-
 def run_module(module: AnsibleModule, action: Callable[[AnsibleModule, NomadClient], Json]) -> None:
     """Run the action and end the module with its result, or with one sentence."""
     try:
         client = NomadClient.from_params(module.params)
     except NomadError as error:
         module.fail_json(msg=str(error))
-    try:
-        result = action(module, client)
-    except (NomadError, ObjectError, AttributeError, LookupError, TypeError, ValueError) as error:
-        failure = as_nomad_error(client, error) or error
-        module.fail_json(msg=str(failure), **getattr(failure, "result", {}))
-    else:
-        module.exit_json(**result)
+    finish(module, lambda: action(module, client), lambda detail: client.misunderstood(client.doing, detail))
 
 
 def change_configuration(
@@ -499,14 +472,7 @@ def run_objects(module: AnsibleModule, build: Callable[[AnsibleModule, NomadClie
     def action(module: AnsibleModule, client: NomadClient) -> Json:
         # A module may take secrets out of its parameters, which go into the log and the result.
         params = dict(module.params)
-        try:
-            return objects.run(build(module, client), params, module.check_mode)
-        except PartlyDone as error:
-            failure = as_nomad_error(client, error.cause)
-            if failure is None:
-                raise error.cause from error
-            failure.result = error.result
-            raise failure from error
+        return objects.run(build(module, client), params, module.check_mode)
 
     run_module(module, action)
 

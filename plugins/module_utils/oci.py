@@ -27,7 +27,8 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
 
-from ansible_collections.imagine.platform.plugins.module_utils.errors import reason, shorten
+from ansible_collections.imagine.platform.plugins.module_utils.crud import finish
+from ansible_collections.imagine.platform.plugins.module_utils.errors import ServiceError, reason, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,18 +69,11 @@ TAG = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
 DIGEST = r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,}"
 
 
-class RegistryError(Exception):
-    """What went wrong between a module and a registry; C(kind) tells failures apart, the text is one sentence."""
+class RegistryError(ServiceError):
+    """What went wrong between a module and a registry."""
 
-    def __init__(self, message: str, kind: str = "server", status: int | None = None, words: str = "") -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.status = status
-        self.words = words
-        #: seconds after which the registry wants to be asked again
-        self.retry_after: float | None = None
-        #: what had been done before the failure, for fail_json
-        self.result: Json = {}
+    #: seconds after which the registry wants to be asked again
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -479,7 +473,8 @@ class RegistryClient:
     def cancel_upload(self, location: str, repository: str) -> None:
         """Let the registry forget an upload that will not be finished; it would do so itself after days."""
         try:
-            self.request("DELETE", location, "cancelling an upload", repository, retries=0, delete=True)
+            # What made the upload fail may have broken the connection as well.
+            self.request("DELETE", location, "cancelling an upload", repository, retries=1, delete=True)
         except RegistryError:
             return
 
@@ -1026,9 +1021,4 @@ def create_module(argument_spec: Json, **kwargs: Any) -> AnsibleModule:
 
 def run_module(module: AnsibleModule, action: Callable[[Access], Json]) -> None:
     """Run the action and end the module with its result, or with one sentence."""
-    try:
-        result = action(Access.from_params(module.params))
-    except RegistryError as error:
-        module.fail_json(msg=str(error), **error.result)
-    else:
-        module.exit_json(**result)
+    finish(module, lambda: action(Access.from_params(module.params)))

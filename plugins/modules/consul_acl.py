@@ -214,7 +214,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.consul import (
     ConsulClient,
     ConsulError,
     create_module,
-    finish,
+    run_client,
     segment,
 )
 from ansible_collections.imagine.platform.plugins.module_utils.crud import (
@@ -609,7 +609,7 @@ def main() -> None:
         consul = ConsulClient.from_params(params)
     except ConsulError as error:
         module.fail_json(msg=str(error))
-    finish(module, consul, lambda: run(module, consul, reachable))
+    run_client(module, consul, lambda: run(module, consul, reachable))
 
 
 if __name__ == "__main__":

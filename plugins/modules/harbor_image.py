@@ -288,7 +288,6 @@ from ansible_collections.imagine.platform.plugins.module_utils.crud import (
     ObjectError,
     ObjectModule,
     ObjectType,
-    PartlyDone,
 )
 from ansible_collections.imagine.platform.plugins.module_utils.images import (
     Archive,
@@ -559,14 +558,6 @@ def main() -> None:
         try:
             kind = Images(params, access, work_dir)
             return objects.run(kind, params, module.check_mode)
-        except ObjectError as error:
-            raise RegistryError(str(error), "option") from error
-        except PartlyDone as error:
-            if not isinstance(error.cause, (RegistryError, ObjectError)):
-                raise error.cause from error
-            failure = RegistryError(str(error.cause), getattr(error.cause, "kind", "option"))
-            failure.result = error.result
-            raise failure from error
         finally:
             if kind is not None:
                 kind.close()

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -17,11 +16,9 @@ from ansible_collections.imagine.platform.plugins.module_utils import consul
 from ansible_collections.imagine.platform.plugins.module_utils.consul import (
     ConsulClient,
     ConsulError,
-    as_consul_error,
     full_address,
     segment,
 )
-from ansible_collections.imagine.platform.plugins.module_utils.crud import ObjectError
 
 
 @pytest.fixture(params=["py-consul", "without"], autouse=True)
@@ -256,24 +253,3 @@ def test_nobody_is_there(address: str, words: str) -> None:
     with pytest.raises(ConsulError, match=words) as caught:
         ConsulClient(address, timeout=2).get("thing", "reading")
     assert caught.value.kind == "connection"
-
-
-def test_every_error_gets_a_sentence(stub: Any) -> None:
-    client = ConsulClient(stub.address)
-    client.doing = "reading"
-    known = ConsulError("known")
-    assert as_consul_error(client, known) is known
-    assert str(as_consul_error(client, ObjectError("input"))) == "input"
-    assert "KeyError: 'Name') while reading" in str(as_consul_error(client, KeyError("Name")))
-    assert as_consul_error(client, MemoryError()) is None
-
-
-def test_module_with_a_defect_shows_it(stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is neither Consul's nor the operator's mistake is not dressed up as one."""
-    module = type("Module", (), {"fail_json": lambda self, **options: json.dumps(options)})()
-
-    def broken() -> dict[str, Any]:
-        raise MemoryError
-
-    with pytest.raises(MemoryError):
-        consul.finish(module, ConsulClient(stub.address), broken)

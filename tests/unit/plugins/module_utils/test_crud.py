@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.imagine.platform.plugins.module_utils.crud import (
     Json,
@@ -15,7 +16,9 @@ from ansible_collections.imagine.platform.plugins.module_utils.crud import (
     ObjectType,
     PartlyDone,
     apply,
+    finish,
 )
+from ansible_collections.imagine.platform.plugins.module_utils.errors import ServiceError
 
 
 class Shelf(ObjectType):
@@ -186,3 +189,53 @@ def test_options_are_judged_before_anything_is_written() -> None:
     with pytest.raises(ObjectError, match="no octarine"):
         apply(shelf, [item("a", "red"), item("b", "octarine")], False)
     assert shelf.writes == []
+
+
+class Ended(Exception):
+    """How a module ended."""
+
+
+class Module:
+    """What an action needs of an AnsibleModule."""
+
+    def exit_json(self, **result: Any) -> None:
+        raise Ended({"failed": False, **result})
+
+    def fail_json(self, **result: Any) -> None:
+        raise Ended({"failed": True, **result})
+
+
+def ending(action: Callable[[], Json], misunderstood: Callable[[str], ServiceError] | None = ServiceError) -> Json:
+    """What a module says that ends with an action."""
+    with pytest.raises(Ended) as caught:
+        finish(cast(AnsibleModule, Module()), action, misunderstood)
+    result: Json = caught.value.args[0]
+    return result
+
+
+def failing(error: Exception) -> Callable[[], Json]:
+    """An action that fails."""
+
+    def action() -> Json:
+        raise error
+
+    return action
+
+
+def test_end_of_a_module() -> None:
+    assert ending(lambda: {"changed": True}) == {"failed": False, "changed": True}
+    assert ending(failing(ObjectError("input"))) == {"failed": True, "msg": "input"}
+    known = ServiceError("known", "partly")
+    known.result = {"changed": True, "steps": 2}
+    assert ending(failing(known)) == {"failed": True, "msg": "known", "changed": True, "steps": 2}
+    before = PartlyDone(known, {"changed": False, "diff": {}})
+    assert ending(failing(before)) == {"failed": True, "msg": "known", "changed": True, "steps": 2, "diff": {}}
+    assert ending(failing(PartlyDone(KeyError("Name"), {}))) == {"failed": True, "msg": "KeyError: 'Name'"}
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), MemoryError()])
+def test_a_fault_of_a_module_is_no_answer_of_a_server(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        finish(cast(AnsibleModule, Module()), failing(error), ServiceError)
+    with pytest.raises(KeyError):
+        finish(cast(AnsibleModule, Module()), failing(KeyError("Name")))

@@ -15,7 +15,6 @@ import pytest
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     NomadClient,
     NomadError,
-    as_nomad_error,
     segment,
 )
 
@@ -256,13 +255,3 @@ def test_lists_and_objects(server: Server) -> None:
             client.get_object("thing", "reading")
     server.answers = [(404, {}, b"not found")]
     assert client.get_object("thing", "reading") is None
-
-
-def test_a_fault_of_the_module_is_no_answer_of_the_server() -> None:
-    client = NomadClient("http://127.0.0.1:1")
-    assert as_nomad_error(client, ZeroDivisionError()) is None
-    error = NomadError("x")
-    assert as_nomad_error(client, error) is error
-    found = as_nomad_error(client, KeyError("Name"))
-    assert found is not None
-    assert "KeyError: 'Name'" in str(found)
