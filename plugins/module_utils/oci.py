@@ -762,7 +762,12 @@ class RegistryClient:
                 words,
             )
         elif status == 403:
-            error = RegistryError(f"{host} forbids it ({said}) while {what}.", "auth", status, words)
+            error = RegistryError(
+                f"{host} forbids it ({said}) while {what}: give a user or a robot account that may do this.",
+                "auth",
+                status,
+                words,
+            )
         elif status == 404:
             error = RegistryError(f"{host} does not have it ({said}) while {what}.", "not_found", status, words)
         elif status == 412 or "immutable" in words.lower():

@@ -184,7 +184,7 @@ def save(module: Any, client: ConsulClient) -> Json:
         return keep(module, path, old)
     what = "saving a snapshot"
     if module.check_mode:
-        client.get("status/leader", "asking for the leader")
+        ask_leader(client, "asking for the leader")
         return {"changed": True, "snapshot": {}, "diff": {"before": shown(old), "after": {"id": "new"}}}
     answer = client.request("GET", "snapshot", what, params={"stale": "true"} if module.params["stale"] else None)
     try:
@@ -215,19 +215,27 @@ def keep(module: Any, path: str, old: Json) -> Json:
     return {"changed": True, "snapshot": old, "diff": diff}
 
 
+def ask_leader(client: ConsulClient, what: str) -> str:
+    """Address of the leader, empty where there is none."""
+    found = client.get("status/leader", what)
+    if not isinstance(found, str) or (found and ":" not in found):
+        raise client.misunderstood(what, "no address of a leader")
+    return found
+
+
 def restore(module: Any, client: ConsulClient) -> Json:
     """Replace Consul's state by that of the file, and wait for a leader."""
     path = module.params["path"]
     data, snapshot = existing(path)
     result = {"changed": True, "snapshot": snapshot, "diff": {"before": {}, "after": {"restored": shown(snapshot)}}}
     if module.check_mode:
-        client.get("status/leader", "asking for the leader")
+        ask_leader(client, "asking for the leader")
         return result
     client.request("PUT", "snapshot", "restoring a snapshot", data=data)
     deadline = time.monotonic() + client.timeout
     while True:
         try:
-            if client.get("status/leader", "waiting for a leader after the restoration"):
+            if ask_leader(client, "waiting for a leader after the restoration"):
                 return result
         except ConsulError as error:
             if error.kind not in ("connection", "no_leader") or time.monotonic() >= deadline:

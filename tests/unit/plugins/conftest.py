@@ -36,11 +36,12 @@ class QuietServer(ThreadingHTTPServer):
 class Stub:
     """Answers by method and path (with the query, or without), and remembers what was asked.
 
-    Of several answers to one request each is given once, the last again and again; what is not known is a 404.
+    Of several answers to one request each is given once, the last again and again; what is not known gets C(otherwise).
     """
 
     def __init__(self) -> None:
         self.answers: dict[tuple[str, str], list[tuple[int, bytes, dict[str, str]]]] = {}
+        self.otherwise: tuple[int, bytes, dict[str, str]] = (404, b"", {})
         self.asked: list[Asked] = []
         stub = self
 
@@ -52,14 +53,15 @@ class Stub:
                 stub.asked.append(Asked(self.command, self.path, dict(self.headers), body))
                 known = stub.answers.get((self.command, self.path))
                 known = known or stub.answers.get((self.command, self.path.partition("?")[0]))
-                status, content, headers = (known.pop(0) if len(known) > 1 else known[0]) if known else (404, b"", {})
+                answer = (known.pop(0) if len(known) > 1 else known[0]) if known else stub.otherwise
+                status, content, headers = answer
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(content)), **headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_PUT = do_POST = do_DELETE = do_GET
+            do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = do_GET
 
             def log_message(self, format: str, *args: Any) -> None:
                 return
