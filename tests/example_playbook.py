@@ -26,6 +26,18 @@ def examples(module: str) -> list[Json]:
     return tasks
 
 
+def replaced(value: Any, names: dict[str, str]) -> Any:
+    """A task with other names in all its texts, those of what there is in a test."""
+    if isinstance(value, dict):
+        return {key: replaced(one, names) for key, one in value.items()}
+    if isinstance(value, list):
+        return [replaced(one, names) for one in value]
+    if isinstance(value, str):
+        for name, other in names.items():
+            value = value.replace(name, other)
+    return value
+
+
 def connect(nomad_agent: Any) -> dict[str, str]:
     """The environment in which the Nomad modules find an agent."""
     return {
@@ -46,7 +58,7 @@ def run(directory: Path, play: Json, environment: dict[str, str], *arguments: st
         [*command, *arguments],
         cwd=directory,
         env={
-            **{k: v for k, v in os.environ.items() if not k.startswith(("NOMAD_", "HARBOR_", "ANSIBLE_"))},
+            **{k: v for k, v in os.environ.items() if not k.startswith(("NOMAD_", "CONSUL_", "HARBOR_", "ANSIBLE_"))},
             "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
             "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
             "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",

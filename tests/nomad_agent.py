@@ -46,12 +46,12 @@ def agent_config(certificates: Path, name: str, http: int, rpc: int, serf: int) 
     }
 
 
-def start_agent(directory: Path, binary: str | Path) -> AgentProcess:
+def start_agent(directory: Path, binary: str | Path, name: str = "node-1") -> AgentProcess:
     """Start an agent in development mode: nothing outlives it."""
     http, rpc, serf = free_ports(3)
     write_certificates(directory)
     config = {
-        **agent_config(directory, "node-1", http, rpc, serf),
+        **agent_config(directory, name, http, rpc, serf),
         "client": {
             "meta": {
                 "status": "test",

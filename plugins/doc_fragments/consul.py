@@ -58,6 +58,12 @@ options:
       - While the servers elect a leader a request is repeated for at most this time.
     type: int
     default: 30
+attributes:
+  action_group:
+    description: Takes its defaults from C(module_defaults) of the action group C(group/imagine.platform.consul).
+    support: full
+    membership:
+      - imagine.platform.consul
 notes:
   - All Consul modules take these options from C(module_defaults) of the action group C(group/imagine.platform.consul).
   - Requests go over C(py-consul) 1.8 or newer where the host that runs the module has it, and over Ansible's own HTTP

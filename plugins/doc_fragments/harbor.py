@@ -42,6 +42,12 @@ options:
       - Taken from the environment variable E(HARBOR_TIMEOUT) when not given.
     type: int
     default: 30
+attributes:
+  action_group:
+    description: Takes its defaults from C(module_defaults) of the action group C(group/imagine.platform.harbor).
+    support: full
+    membership:
+      - imagine.platform.harbor
 requirements:
   - requests >= 2.25.0
 notes:

@@ -60,6 +60,12 @@ options:
       - A registry that cannot be reached at all is not asked again.
     type: int
     default: 5
+attributes:
+  action_group:
+    description: Takes its defaults from C(module_defaults) of the action group C(group/imagine.platform.registry).
+    support: full
+    membership:
+      - imagine.platform.registry
 requirements:
   - requests
 notes:

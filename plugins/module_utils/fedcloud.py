@@ -19,6 +19,7 @@ import os
 import posixpath
 import ssl
 import tarfile
+import traceback
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -30,14 +31,11 @@ from ansible.module_utils.urls import open_url
 from ansible_collections.imagine.platform.plugins.module_utils.crud import Json
 from ansible_collections.imagine.platform.plugins.module_utils.errors import reason, shorten
 
+YAML_IMPORT_ERROR: str | None = None
 try:
     import yaml
-
-    # All values are strings: a project's ID of digits alone must not become a number. The loader in C ends the process
-    # at deep nesting.
-    LOADER: Any = yaml.BaseLoader
 except ImportError:
-    yaml = None  # type: ignore[assignment]
+    YAML_IMPORT_ERROR = traceback.format_exc()
 
 #: what a site has that says nothing of it
 DEFAULT_PROTOCOL = "openid"
@@ -201,7 +199,9 @@ def parse(name: str, content: bytes) -> Json:
         return FedcloudError(f"The site description '{name}' {what}.")
 
     try:
-        raw = yaml.load(content, Loader=LOADER)
+        # All values are strings: a project's ID of digits alone must not become a number. The loader in C ends the
+        # process at deep nesting.
+        raw = yaml.BaseLoader(content).get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""

@@ -575,11 +575,10 @@ class Archive(Source):
     def _next(self) -> tarfile.TarInfo | None:
         if self._tar is None:
             self.open()
-        assert self._tar is not None  # noqa: S101 - open() sets it
         if self._members is None:
             self._members = {}
         with self._explained():
-            member = self._tar.next()
+            member = cast(tarfile.TarFile, self._tar).next()
         if member is not None:
             self._members[os.path.normpath(member.name)] = member
         return member

@@ -431,7 +431,7 @@ METHOD_FIELDS: Json = {
         name: {"type": "list", "elements": "str", "no_log": False}
         if form == "list"
         else {"type": {"duration": "str"}.get(form, form), "no_log": False}
-        for name, (form, _) in METHOD_CONFIG.items()
+        for name, (form, _theirs) in METHOD_CONFIG.items()
     },
 }
 METHOD_DEFAULTS = {"token_name_format": "${auth_method_type}-${auth_method_name}"}
@@ -555,7 +555,7 @@ class AuthMethods(NomadObjects):
                 state[option] = item[option]
         if item["max_token_ttl"] is not None:
             state["max_token_ttl"] = duration(nanoseconds(item["max_token_ttl"]) or 0)
-        for option, (form, _) in METHOD_CONFIG.items():
+        for option, (form, _theirs) in METHOD_CONFIG.items():
             if item[option] is not None:
                 state[option] = _config_value(option, form, item[option])
         if item["oidc_client_assertion"] is not None:
@@ -659,7 +659,7 @@ class AuthMethods(NomadObjects):
             for name, value in (raw.get("Config") or {}).items()
             if name not in ("OIDCClientSecret", "OIDCClientAssertion")
         }
-        config = {**kept, **{theirs: wanted[option] for option, (_, theirs) in METHOD_CONFIG.items()}}
+        config = {**kept, **{theirs: wanted[option] for option, (_form, theirs) in METHOD_CONFIG.items()}}
         if "oidc_client_secret" in secrets:
             config["OIDCClientSecret"] = secrets["oidc_client_secret"]
         if assertion:

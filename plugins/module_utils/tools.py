@@ -122,7 +122,7 @@ def ask(path, body, token=None):
     if token:
         headers["Authorization"] = "Bearer " + token
     request = urllib.request.Request(api + path, json.dumps(body).encode(), headers, method="POST")
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.build_opener().open(request, timeout=60) as answer:
         return answer.read()
 
 

@@ -35,8 +35,8 @@ options:
     type: str
   vo:
     description:
-      - Virtual organisation of the deployments, by the name that the description of its namespace says, such as
-        V(vo.imagine-ai.eu), or by the namespace.
+      - Virtual organisation of the deployments, by the name that it is registered with or that the description of its
+        namespace says, such as V(vo.imagine-ai.eu), or by the namespace.
     type: str
   name:
     description:
@@ -197,32 +197,31 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     run_module,
     segment,
 )
+from ansible_collections.imagine.platform.plugins.module_utils.registry import Registry
 
 STATES = ("queued", "starting", "running", "complete", "failed", "lost", "down", "stopped")
-
-
-def listed(client: NomadClient, path: str, what: str, params: Mapping[str, str]) -> list[Json]:
-    """Everything of a type in one request."""
-    found = client.get(path, what, params=params) or []
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise NomadError(
-            f"{client.address} answered with something that is no list of objects while {what}: check that "
-            "nomad_address is Nomad's HTTP API.",
-            "protocol",
-        )
-    return found
 
 
 def namespaces_of(client: NomadClient, vo: str) -> set[str]:
     """The namespaces of a virtual organisation."""
     found = {
         one["Name"]
-        for one in listed(client, "namespaces", "listing the namespaces", {})
+        for one in client.get_list("namespaces", "listing the namespaces")
         if vo in (one["Name"], one.get("Description"), (one.get("Meta") or {}).get("vo"))
     }
+    try:
+        registered = Registry(client).read().vos.get(vo)
+    except NomadError as error:
+        # Who may list jobs need not be one who may read the registry.
+        if error.kind != "auth":
+            raise
+        registered = None
+    if registered is not None:
+        found.add(registered["namespace"])
     if not found:
         raise NomadError(
-            f"vo is '{vo}', but no namespace that the token may read is called or described so: correct the name.",
+            f"vo is '{vo}', but neither a VO that is registered nor a namespace that the token may read is called or "
+            "described so: correct the name.",
             "option",
         )
     return found
@@ -255,11 +254,11 @@ def collect(module: AnsibleModule, client: NomadClient) -> Json:
             namespace = {"namespace": next(iter(allowed))}
     wanted = [
         job
-        for job in listed(client, "jobs", "listing the jobs", {**namespace, "meta": "true"})
+        for job in client.get_list("jobs", "listing the jobs", params={**namespace, "meta": "true"})
         if is_wanted(job, params) and (params["vo"] is None or job["Namespace"] in allowed)
     ]
     allocations: dict[tuple[str, str], list[Json]] = defaultdict(list)
-    for allocation in listed(client, "allocations", "listing the allocations", namespace):
+    for allocation in client.get_list("allocations", "listing the allocations", params=namespace):
         allocations[(allocation["Namespace"], allocation["JobID"])].append(allocation)
     names = {node["ID"]: node for node in list_nodes(client)}
     directory = deployments.NodeDirectory(client)

@@ -137,7 +137,6 @@ problems:
   sample: []
 """
 
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -145,12 +144,6 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.imagine.platform.plugins.module_utils import fedcloud
 from ansible_collections.imagine.platform.plugins.module_utils.crud import Json
-
-YAML_IMPORT_ERROR: str | None = None
-try:
-    import yaml  # noqa: F401
-except ImportError:
-    YAML_IMPORT_ERROR = traceback.format_exc()
 
 
 def chosen(site: Json, sites: list[str] | None, vos: list[str] | None) -> Json | None:
@@ -192,8 +185,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if YAML_IMPORT_ERROR:
-        module.fail_json(msg=missing_required_lib("PyYAML"), exception=YAML_IMPORT_ERROR)
+    if fedcloud.YAML_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("PyYAML"), exception=fedcloud.YAML_IMPORT_ERROR)
     try:
         result = collect(module.params)
     except fedcloud.FedcloudError as error:

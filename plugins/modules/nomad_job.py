@@ -83,8 +83,8 @@ options:
     default: false
   modify_index:
     description:
-      - Change the job only if this is its index, RV(job.modify_index) of an earlier result; V(0) only if the job does
-        not exist.
+      - Change the job only if this is its index, C(modify_index) in RV(job) of an earlier result; V(0) only if the job
+        does not exist.
       - In any case nothing is overwritten that somebody changes while the module runs.
     type: int
   wait:

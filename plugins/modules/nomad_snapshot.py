@@ -126,7 +126,9 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad_servers imp
 
 PIECE = 1 << 20
 PATH = "operator/snapshot"
-META, STATE, SUMS = "meta.json", "state.bin", "SHA256SUMS"
+META = "meta.json"
+STATE = "state.bin"
+SUMS = "SHA256SUMS"
 MAX_META = 1 << 20
 
 

@@ -29,6 +29,12 @@ attributes:
     support: full
   idempotent:
     support: full
+  action_group:
+    description: Takes its defaults from C(module_defaults) of these action groups.
+    support: full
+    membership:
+      - imagine.platform.nomad
+      - imagine.platform.harbor
 options:
   name:
     description:
@@ -149,6 +155,7 @@ options:
       - Required with O(harbor_project).
       - Taken from the environment variable E(HARBOR_URL) when not given.
     type: str
+    required: false
 seealso:
   - module: imagine.platform.vo_info
   - module: imagine.platform.site

@@ -73,13 +73,17 @@ def run_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     return lambda module, /, **options: run(module, monkeypatch, capsys, options)
 
 
-@pytest.fixture(scope="session")
-def nomad_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
-    """One agent for all tests."""
+def nomad_binary() -> str:
     binary = os.environ.get("NOMAD_BINARY", "")
     if not binary:
         pytest.skip("NOMAD_BINARY is not set")
-    agent = start_agent(tmp_path_factory.mktemp("nomad"), binary)
+    return binary
+
+
+@pytest.fixture(scope="session")
+def nomad_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
+    """One agent for all tests."""
+    agent = start_agent(tmp_path_factory.mktemp("nomad"), nomad_binary())
     try:
         yield agent
     finally:
@@ -94,24 +98,38 @@ def management_secret() -> str:
 @pytest.fixture
 def nomad_agent(nomad_process: AgentProcess, management_secret: str, run_module: RunModule) -> Agent:
     """The agent with ACLs bootstrapped, which the module under test does."""
+    return bootstrapped(nomad_process, management_secret, run_module)
+
+
+def bootstrapped(process: AgentProcess, secret: str, run_module: RunModule) -> Agent:
+    """An agent with ACLs."""
     result = run_module(
         "nomad_acl_bootstrap",
-        nomad_address=nomad_process.address,
-        nomad_ca_cert=str(nomad_process.directory / "ca.pem"),
-        secret=management_secret,
+        nomad_address=process.address,
+        nomad_ca_cert=str(process.directory / "ca.pem"),
+        secret=secret,
         timeout=START_SECONDS,
     )
-    assert not result.get("failed"), (result, nomad_process.log)
-    return Agent(nomad_process.address, nomad_process.directory, management_secret)
+    assert not result.get("failed"), (result, process.log)
+    return Agent(process.address, process.directory, secret)
+
+
+@pytest.fixture
+def fresh_agent(
+    tmp_path_factory: pytest.TempPathFactory, management_secret: str, run_module: RunModule
+) -> Iterator[Agent]:
+    """An agent that no other test sees, nor what a test leaves in it."""
+    process = start_agent(tmp_path_factory.mktemp("nomad"), nomad_binary(), "ifca-compute")
+    try:
+        yield bootstrapped(process, management_secret, run_module)
+    finally:
+        stop_agent(process)
 
 
 @pytest.fixture(scope="session")
 def cluster_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three servers for all tests of Raft, gossip and snapshots."""
-    binary = os.environ.get("NOMAD_BINARY", "")
-    if not binary:
-        pytest.skip("NOMAD_BINARY is not set")
-    cluster = make_cluster(tmp_path_factory.mktemp("cluster"), binary)
+    cluster = make_cluster(tmp_path_factory.mktemp("cluster"), nomad_binary())
     try:
         for server in cluster.servers:
             server.start()

@@ -706,4 +706,4 @@ def test_lists_and_filters(federation: Any, nomad_agent: Any, monkeypatch: pytes
     ):
         assert found(**filters) == uuids, filters
     unknown = federation("deployment_info", fails=True, vo="vo.nowhere.eu")
-    assert "vo is 'vo.nowhere.eu', but no namespace" in unknown["msg"]
+    assert "vo is 'vo.nowhere.eu', but neither a VO that is registered" in unknown["msg"]

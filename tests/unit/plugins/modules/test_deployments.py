@@ -453,7 +453,17 @@ def test_lists_and_filters(server: JobNomad, nomad: Any) -> None:
         ({"state": ["stopped"]}, []),
     ):
         assert found(**filters) == uuids, filters
-    assert "vo is 'x', but no namespace" in nomad("deployment_info", vo="x", fails=True)["msg"]
+    assert "vo is 'x', but neither a VO that is registered" in nomad("deployment_info", vo="x", fails=True)["msg"]
+    # The registry knows it by another name, if the token may read that.
+    entry = {"namespace": "imagine", "base_domain": "x.example.org"}
+    registry = {"ModifyIndex": 7, "Items": {"vo/registered": json.dumps(entry)}}
+    server.answer_instead("GET", "var/imagine/registry", 200, registry)
+    assert found(vo="registered") == both
+    server.answer_instead("GET", "var/imagine/registry", 403, b"Permission denied")
+    assert found(vo="vo.imagine-ai.eu") == both
+    assert "correct the name" in nomad("deployment_info", vo="registered", fails=True)["msg"]
+    server.answer_instead("GET", "var/imagine/registry", 500, b"broken")
+    assert "500 broken" in nomad("deployment_info", vo="vo.imagine-ai.eu", fails=True)["msg"]
 
 
 def test_details_and_what_is_gone(server: JobNomad, nomad: Any) -> None:

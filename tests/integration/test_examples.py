@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""The examples in the documentation of the modules, run by Ansible against real servers, twice."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import example_playbook
+import pytest
+from nomad_cases import OTHER_RULES, RULES
+from test_tools import OWN
+
+Json = dict[str, Any]
+# In the order in which what one makes is there for the next.
+OBJECTS = (
+    "nomad_namespace",
+    "nomad_namespace_info",
+    "nomad_node_pool",
+    "nomad_node_pool_info",
+    "nomad_acl_policy",
+    "nomad_acl_policy_info",
+    "nomad_acl_role",
+    "nomad_acl_role_info",
+    "nomad_acl_token",
+    "nomad_acl_token_info",
+    "nomad_acl_auth_method",
+    "nomad_acl_auth_method_info",
+    "nomad_acl_binding_rule",
+    "nomad_acl_binding_rule_info",
+    "nomad_variable",
+    "nomad_variable_info",
+    "nomad_scheduler_config",
+    "nomad_scheduler_config_info",
+)
+# What the examples take from elsewhere.
+SECRETS = {
+    "mail_password": "mail-password-of-the-example",
+    "registry_token": "registry-token-of-the-example",
+    "check_in_client_secret": "client-secret-of-the-example",
+    "vault_hf_token": "hf-token-of-the-example",
+    "vault_workbench_password": "workbench-password-of-the-example",
+    "vault_rounds_password": "rounds-password-of-the-example",
+}
+JOB = """
+variable "count" {
+  type = number
+}
+variable "datacenters" {
+  type = list(string)
+}
+job "probe" {
+  datacenters = var.datacenters
+  group "probe" {
+    count = var.count
+    task "probe" {
+      driver = "raw_exec"
+      config {
+        command = "/bin/sleep"
+        args    = ["600"]
+      }
+      resources {
+        cpu    = 20
+        memory = 20
+      }
+    }
+  }
+}
+"""
+
+
+def twice(
+    directory: Path,
+    environment: dict[str, str],
+    tasks: list[Json],
+    changing: Collection[str],
+    secrets: Collection[str] = tuple(SECRETS.values()),
+    **play: Any,
+) -> None:
+    """Run tasks, then once more: then nothing changes but what C(changing) names."""
+    whole = {**play, "vars": {**SECRETS, **play.get("vars", {})}, "tasks": tasks}
+    for again in (False, True):
+        done = example_playbook.run(directory, whole, environment)
+        found = example_playbook.results(done)
+        for secret in secrets:
+            assert secret not in done.stdout
+        assert not re.search(r"\[WARNING\]|DEPRECATION", done.stderr), done.stderr
+        assert [name for name, _ in found] == [task["name"] for task in tasks]
+        changed = {name for name, result in found if result.get("changed")}
+        assert changed <= set(changing) if again else changed
+
+
+def test_objects_of_nomad(fresh_agent: Any, run_module: Callable[..., Json], tmp_path: Path) -> None:
+    run_module("nomad_acl_policy", **fresh_agent.connection, name="imagine-write", rules=RULES)
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "api.hcl").write_text(OTHER_RULES)
+    tasks = [task for module in OBJECTS for task in example_playbook.examples(module)]
+    # Each run writes the secret that was renewed, and the user of the mail account that two examples disagree about.
+    changing = (
+        "Write a client secret that the provider has renewed",
+        "Keep the mail account of the platform",
+        "Change one item and keep the others",
+    )
+    twice(tmp_path, example_playbook.connect(fresh_agent), tasks, changing)
+
+
+def test_jobs_and_nodes(fresh_agent: Any, run_module: Callable[..., Json], tmp_path: Path) -> None:
+    run_module("nomad_namespace", **fresh_agent.connection, name="imagine")
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "probe.nomad.hcl").write_text(JOB)
+    names = {
+        "https://10.10.0.11:4646": fresh_agent.address,
+        "ca/nomad.pem": str(fresh_agent.directory / "ca.pem"),
+        "groups['role_compute']": "['ifca-compute']",
+    }
+    modules = ("nomad_acl_bootstrap", "nomad_node_info", "nomad_job", "nomad_job_info", "nomad_node")
+    examples = {
+        module: example_playbook.replaced(example_playbook.examples(module), names)
+        for module in (*modules, "nomad_autopilot_config")
+    }
+    # There is one node here.
+    del examples["nomad_node"][0]["imagine.platform.nomad_node"]["nodes"][1:]
+    # Jobs are read before they end.
+    run, end = examples["nomad_job"][:2], examples.pop("nomad_job")[2:]
+    assert [task["name"] for task in end] == ["Stop the job", "Make Nomad forget the job"]
+    tasks = [*examples.pop("nomad_acl_bootstrap"), *examples.pop("nomad_node_info"), *run]
+    tasks += [*examples.pop("nomad_job_info"), *end, *(task for rest in examples.values() for task in rest)]
+    changing = {task["name"] for task in (*run, *end)} | {"Move jobs away before maintenance", "Give the node back"}
+    twice(
+        tmp_path,
+        example_playbook.connect(fresh_agent),
+        tasks,
+        changing,
+        vars={"federation_secrets": {"nomad": {"management_token": fresh_agent.token}}},
+    )
+
+
+def test_deployments(fresh_agent: Any, run_module: Callable[..., Json], tmp_path: Path) -> None:
+    """Without Docker no node fits, so nobody waits."""
+    connection = fresh_agent.connection
+    run_module("nomad_namespace", **connection, name="imagine")
+    vo = {"name": "vo.imagine-ai.eu", "namespace": "imagine", "base_domain": "deployments.example.org"}
+    run_module("vo", **connection, **vo)
+    template = tmp_path / "module.nomad.hcl"
+    template.write_text(OWN.replace("tool-notes-", "module-").replace("${GREETING}", "${DATASET_DOI}"))
+    names = {"/etc/imagine/templates/module.nomad.hcl": str(template)}
+    tasks = []
+    for module in ("module_deployment", "tool_deployment", "deployment_info"):
+        for task in example_playbook.replaced(example_playbook.examples(module), names):
+            if f"imagine.platform.{module}" in task:
+                task.get(f"imagine.platform.{module}").setdefault("wait", False)
+                if module == "deployment_info":
+                    del task[f"imagine.platform.{module}"]["wait"]
+                tasks.append(task)
+    assert len(tasks) == 12
+    # What one example makes another changes, stops or removes.
+    lasting = ("Deploy a module on a GPU of one site", "Deploy a module with the operator's own job specification")
+    changing = {task["name"] for task in tasks} - set(lasting)
+    twice(tmp_path, example_playbook.connect(fresh_agent), tasks, changing)
+
+
+def test_servers(cluster: Any, run_module: Callable[..., Json], eventually: Any, tmp_path: Path) -> None:
+    def ask() -> Json:
+        return run_module("nomad_server_info", **cluster.connection())
+
+    eventually(lambda: ask().get("failure_tolerance") == 1, 90)
+    follower = next(one["name"] for one in ask()["servers"] if not one["leader"])
+    ring = run_module("nomad_gossip_keyring_info", **cluster.connection(), return_keys=True)
+    old, new = ring["keys"][0]["key"], base64.b64encode(os.urandom(32)).decode()
+    names = {"incd-server": "server-9", "ifca-server": follower, "/var/backups": str(tmp_path)}
+    modules = ("nomad_server_info", "nomad_server", "nomad_gossip_keyring", "nomad_gossip_keyring_info")
+    tasks = [task for module in (*modules, "nomad_snapshot") for task in example_playbook.examples(module)]
+    connection = cluster.connection()
+    environment = {
+        "NOMAD_ADDR": connection["nomad_address"],
+        "NOMAD_CACERT": connection["nomad_ca_cert"],
+        "NOMAD_TOKEN": connection["nomad_token"],
+    }
+    twice(
+        tmp_path,
+        environment,
+        example_playbook.replaced(tasks, names),
+        # Nomad cannot tell whether it has been restored.
+        ("Save the state of the servers", "Restore it"),
+        (old, new),
+        vars={"new_gossip_key": new, "old_gossip_key": old, "gossip_key": new},
+    )
+
+
+@pytest.fixture
+def sites(more_consul: Callable[..., Any], run_module: Callable[..., Json]) -> tuple[Any, Any]:
+    """The Consul servers of two sites, with their ACLs."""
+    first = more_consul(gossip_key=base64.b64encode(os.urandom(32)).decode())
+    second = more_consul(datacenter="incd")
+    for one in (first, second):
+        done = run_module("consul_acl", **one.connection)
+        assert not done.get("failed"), (done, one.log)
+    return first, second
+
+
+def test_consul(sites: tuple[Any, Any], tmp_path: Path) -> None:
+    here, there = sites
+    examples = {
+        module: example_playbook.replaced(example_playbook.examples(module), {"/var/backups": str(tmp_path)})
+        for module in (
+            *("consul_config_entry", "consul_config_entry_info", "consul_gossip_keyring"),
+            *("consul_gossip_keyring_info", "consul_peering", "consul_peering_info", "consul_snapshot"),
+        )
+    }
+    make, establish, end = examples.pop("consul_peering")
+    establish["imagine.platform.consul_peering"].update(there.connection)
+    # There is one peering here, and it is pending at this side until the other one has dialled.
+    two = examples["consul_peering_info"][1]
+    two["imagine.platform.consul_peering_info"]["names"] = ["incd"]
+    two.update(failed_when=two["failed_when"].replace("2", "1"), until="found is not failed", retries=30, delay=1)
+    rotate, accept = examples["consul_gossip_keyring"]
+    # In the order of a rotation in two steps.
+    examples["consul_gossip_keyring"] = [accept, rotate]
+    tasks = [make, establish, *examples.pop("consul_peering_info"), end]
+    tasks += [task for rest in examples.values() for task in rest]
+    key = base64.b64encode(os.urandom(32)).decode()
+    environment = {
+        "CONSUL_HTTP_ADDR": here.address,
+        "CONSUL_CACERT": str(here.directory / "ca.pem"),
+        "CONSUL_HTTP_TOKEN": here.token,
+    }
+    changing = {task["name"] for task in (make, establish, end)} | {"Bring back the state of that moment"}
+    twice(tmp_path, environment, tasks, changing, (key,), vars={"new_gossip_key": key})
