@@ -405,7 +405,8 @@ def current_options(job: Mapping[str, Any]) -> Json:
         volumes=config.get("volumes"),
         env=main.get("Env"),
         ports={
-            port["Label"]: port["To"]
+            # Nomad leaves it out where the port inside is that outside.
+            port["Label"]: port.get("To", 0)
             for network in group.get("Networks") or []
             for port in network.get("DynamicPorts") or []
         },

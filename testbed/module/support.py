@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import platform
 import re
@@ -128,29 +127,6 @@ def keep(image: str, target: Path, log: Path) -> None:
         copy.rename(target)
 
 
-def push(image: str, source: Path, arguments: argparse.Namespace) -> str:
-    """Copy an image from the cache to the registry, unless it is there; return the reference for jobs."""
-    if not any(arguments.cert_dir.glob("*.crt")):
-        fail(f"{arguments.cert_dir} holds no *.crt file; put the registry's CA certificate there as ca.crt.")
-    if not arguments.authfile.is_file():
-        fail(f"{arguments.authfile} does not exist; write it with `skopeo login --authfile`.")
-    skopeo = need("skopeo", "skopeo")
-    target = f"docker://{arguments.registry}/{image}"
-    here = json.loads((source / "index.json").read_text())["manifests"][0]["digest"]
-    access = ["--authfile", str(arguments.authfile)]
-    certificates = ["--cert-dir", str(arguments.cert_dir)]
-    there = output([skopeo, "inspect", "--no-tags", "--format", "{{.Digest}}", *certificates, *access, target])
-    if (there or "").strip() != here:
-        started = time.monotonic()
-        run(
-            [skopeo, "--insecure-policy", "copy", "--quiet", "--retry-times", "3", *access,
-             "--dest-cert-dir", str(arguments.cert_dir), f"oci:{source}:latest", target],
-            log=beside(source, ".push.log"),
-        )  # fmt: skip
-        say(f"{image} pushed in {time.monotonic() - started:.0f} s.")
-    return f"{arguments.name or arguments.registry}/{image}"
-
-
 def layout(image: str) -> Path:
     """Where the cache keeps an image as an OCI layout."""
     return cache_directory() / "images" / re.sub(r"[/:]", "_", image)
@@ -211,11 +187,3 @@ def parser(description: str) -> argparse.ArgumentParser:
     result.add_argument("--architecture", default=platform.machine(), choices=ARCHITECTURES, help="(%(default)s)")
     result.add_argument("--python", default=sys.executable, help="Python that has pip (%(default)s)")
     return result
-
-
-def registry_options(result: argparse.ArgumentParser) -> None:
-    """Options of the scripts that push."""
-    result.add_argument("--registry", required=True, metavar="HOST:PORT", help="where the registry answers")
-    result.add_argument("--name", metavar="HOST:PORT", help="what nodes call it (as --registry)")
-    result.add_argument("--cert-dir", type=Path, required=True, help="directory with the registry's CA as ca.crt")
-    result.add_argument("--authfile", type=Path, required=True, help="credentials, as `skopeo login` writes them")

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import time
 import uuid
@@ -41,21 +43,20 @@ def image(federation: Federation) -> str:
     """Build and push the image of the demonstration module where that is to be done, and return its reference."""
     daemon = subprocess.run([TESTBED / "docker-daemon", "status"], capture_output=True, text=True, check=True)
     environment = {**os.environ, "DOCKER_HOST": daemon.stdout.strip()}
-    subprocess.run([TESTBED / "module" / "build"], check=True, env=environment, stdout=subprocess.DEVNULL)
-    variables = federation.variables
-    pushed = subprocess.run(
-        [
-            TESTBED / "module" / "push",
-            f"--registry={variables['local_registry_address']}:5000",
-            f"--name={variables['local_registry']}",
-            f"--cert-dir={variables['local_registry_certificates_dir']}",
-            f"--authfile={variables['local_registry_auth_file']}",
-        ],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
+    built = subprocess.run(
+        [TESTBED / "module" / "build"], check=True, env=environment, stdout=subprocess.PIPE, text=True
     )
-    return pushed.stdout.strip()
+    name = built.stdout.strip()
+    variables = federation.variables
+    options = {
+        "name": f"{variables['local_registry_address']}:5000/{name}",
+        "oci_layout": str(Path(variables["local_cache_dir"], "images", re.sub(r"[/:]", "_", name))),
+        "registry_auth_file": variables["local_registry_auth_file"],
+        "registry_ca_cert": variables["local_registry_ca_file"],
+    }
+    command = ["ansible", "localhost", "-m", "imagine.platform.harbor_image", "-a", json.dumps(options)]
+    subprocess.run(command, check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    return f"{variables['local_registry']}/{name}"
 
 
 @dataclass
