@@ -36,6 +36,9 @@ def reason(cause: BaseException) -> str:
         inner = getattr(current, "reason", None)
         if not isinstance(inner, BaseException):
             inner = next((arg for arg in getattr(current, "args", ()) if isinstance(arg, BaseException)), None)
+        if inner is None and isinstance(current.__cause__, OSError):
+            # urllib3 tells what the operating system said only in its own words.
+            inner = current.__cause__
         if inner is None:
             break
         current = inner
