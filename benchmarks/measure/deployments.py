@@ -15,10 +15,10 @@ from typing import Any
 import requests
 from driver.console import Console, Failed, duration
 from driver.settings import CHECKOUT, VENV, Settings
+from nomad_agent import AgentProcess, start_agent, stop_agent
 
 from benchmarks.measure import process
 from benchmarks.measure.objects import nomad_binary
-from tests.nomad_agent import AgentProcess, start_agent, stop_agent
 
 Json = dict[str, Any]
 PLAYBOOK = CHECKOUT / "benchmarks" / "deployments.yml"

@@ -204,7 +204,7 @@ def check_job(job: Mapping[str, Any], options: Mapping[str, Any], kind: str, too
         ("Name", [name], f"is not '{name}'"),
         ("ID", [name, uuid, options.get("job_id")], f"is neither '{name}' nor '{uuid}'"),
         ("Namespace", [namespace], f"is not '{namespace}'"),
-        ("Type", ["service"], "is not 'service'"),
+        ("Type", [None, "", "service"], "is not 'service'"),
         ("Region", [None, "", "global"], "is not 'global'"),
         ("Datacenters", [None, [], ["*"]], "are not left at ['*']"),
     ):
