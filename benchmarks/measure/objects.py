@@ -23,9 +23,8 @@ KINDS = ("Namespaces", "Policies", "Variables")
 
 def nomad_binary(settings: Settings) -> Path:
     """The newest Nomad in the cache."""
-    binaries = (settings.cache_dir / "binaries" / "nomad").glob("*/nomad")
-    newest = max(binaries, key=lambda path: path.stat().st_mtime, default=None)
-    if newest is None:
+    newest = settings.cached_binary("nomad")
+    if not newest.exists():
         raise Failed("There is no Nomad in the cache of binaries: run make quickstart or the whole benchmark first.")
     return newest
 

@@ -94,3 +94,13 @@ class Settings:
         }
         environment.update(self.extra)
         return environment
+
+    def cached_binary(self, product: str) -> Path:
+        """That of the highest version in the cache; a path that leads nowhere, and so fails, where there is none."""
+
+        def version(path: Path) -> list[int]:
+            return [int(number) for number in path.parent.name.partition("-")[0].split(".")]
+
+        return max(
+            (self.cache_dir / "binaries" / product).glob(f"[0-9]*/{product}"), key=version, default=Path("missing")
+        )
