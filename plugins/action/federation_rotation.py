@@ -1,0 +1,44 @@
+# Copyright (c) 2026 imagine.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.imagine.platform.plugins.action.federation_secrets import ActionModule as SecretsAction
+from ansible_collections.imagine.platform.plugins.module_utils.certificates import UTC
+from ansible_collections.imagine.platform.plugins.module_utils.rotation import begin, finish, flatten, promote, stages
+
+STEPS = ("begin", "promote", "finish")
+
+
+class ActionModule(SecretsAction):
+    """Take the rotation of secrets one step further, in the file on the controller."""
+
+    _VALID_ARGS = frozenset(("path", "secrets", "step", "minimum_age"))
+    _SECRETS = "secrets"
+
+    def _change(
+        self, present: dict[str, Any], wanted: Mapping[str, Any], path: str
+    ) -> tuple[dict[str, Any], list[str]]:
+        step = self._task.args.get("step")
+        if step not in STEPS:
+            raise AnsibleActionFail(f'The step "{step}" is unknown; use one of {", ".join(STEPS)}.')
+        try:
+            age = float(self._task.args.get("minimum_age") or 0)
+        except (TypeError, ValueError):
+            given = self._task.args["minimum_age"]
+            raise AnsibleActionFail(f'The minimum_age "{given}" is not a number; give it seconds.') from None
+        now = datetime.datetime.now(UTC)
+        if step == "begin":
+            return begin(present, wanted, path, now, age)
+        names = flatten(wanted)
+        return promote(present, names) if step == "promote" else finish(present, names, now)
+
+    def _tell(self, values: dict[str, Any], wanted: Mapping[str, Any], changed: list[str]) -> dict[str, Any]:
+        return {"taken": changed, "rotations": stages(values, flatten(wanted))}
