@@ -16,7 +16,6 @@ import datetime
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.imagine.platform.plugins.module_utils.certificates import UTC
 from ansible_collections.imagine.platform.plugins.module_utils.generators import (
     GENERATORS,
     GeneratorError,

@@ -268,7 +268,9 @@ class Holder:
         try:
             time = datetime.datetime.fromisoformat(text)
         except ValueError:
-            raise FilesError(f'The not_before "{text}" of {self.name} is not a time in ISO 8601 form; correct it.') from None
+            raise FilesError(
+                f'The not_before "{text}" of {self.name} is not a time in ISO 8601 form; correct it.'
+            ) from None
         return time if time.tzinfo else time.replace(tzinfo=UTC)
 
     def _number(self, what: str, find: Any, request: dict[str, Any]) -> int | None:

@@ -216,9 +216,9 @@ def presented(address: str) -> bytes:
     # It is compared with the file: whether it can be verified is another question.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=5) as plain:
-        with context.wrap_socket(plain) as secure:
-            return secure.getpeercert(binary_form=True) or b""
+    end_point = host.strip("[]"), int(port)
+    with socket.create_connection(end_point, timeout=5) as plain, context.wrap_socket(plain) as secure:
+        return secure.getpeercert(binary_form=True) or b""
 
 
 def certificate_in(path: str) -> bytes:
@@ -311,7 +311,6 @@ class Service:
                 self.module.fail_json(msg=self.explain(what, f"look at the journal with journalctl -u {self.unit}"))
             # Polling an HTTP endpoint: there is nothing on this side that could be waited for instead.
             time.sleep(0.2)
-
 
     def presents(self, ready: dict[str, Any]) -> bool:
         """Whether the service presents the certificate that it should, if any."""
