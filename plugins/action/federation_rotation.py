@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,16 @@ class ActionModule(SecretsAction):
 
     _VALID_ARGS = frozenset(("path", "secrets", "step", "minimum_age"))
     _SECRETS = "secrets"
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        # In check mode nothing was written: the step before this one is known from its facts.
+        known = (task_vars or {}).get("federation_secrets") if self._task.check_mode else None
+        self._predicted: dict[str, Any] | None = None if known is None else json.loads(json.dumps(known))
+        return super().run(tmp, task_vars)
+
+    def _read(self, path: str) -> tuple[dict[str, Any], str, Any]:
+        values, vault_id, secret = super()._read(path)
+        return values if self._predicted is None else self._predicted, vault_id, secret
 
     def _change(
         self, present: dict[str, Any], wanted: Mapping[str, Any], path: str
