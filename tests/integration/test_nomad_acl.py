@@ -205,9 +205,7 @@ def test_tokens_with_one_name_are_not_guessed_at(nomad: Any, nomad_agent: Any) -
 def test_token_by_its_secret(nomad: Any) -> None:
     nomad("nomad_acl_policy", name="one", rules=RULES)
     tokens = [{"name": "swap", "policies": ["one"]}, {"name": "swap-next", "policies": ["one"]}]
-    old, new = (
-        token["secret_id"] for token in nomad("nomad_acl_token", tokens=tokens, return_secrets=True)["tokens"]
-    )
+    old, new = (token["secret_id"] for token in nomad("nomad_acl_token", tokens=tokens, return_secrets=True)["tokens"])
     swapped = [{"name": "swap-previous", "secret_id": old}, {"name": "swap", "secret_id": new}]
     for check_mode in (True, False):
         result = nomad("nomad_acl_token", tokens=swapped, check_mode=check_mode)

@@ -85,7 +85,7 @@ def test_what_cannot_be() -> None:
         rotation.finish(begun(), NAMES, LATER)
     with pytest.raises(GeneratorError, match="neither a mapping nor a secret"):
         rotation.flatten({"nomad": "x"})
-    with pytest.raises(GeneratorError, match='type "unheard" of nomad.key'):
+    with pytest.raises(GeneratorError, match=r'type "unheard" of nomad\.key'):
         rotation.flatten({"nomad": {"key": {"type": "unheard"}}})
 
 

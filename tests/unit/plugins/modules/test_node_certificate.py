@@ -360,7 +360,7 @@ def test_rotation_brings_a_new_key(run: Run, directory: Path, authority: dict[st
     due = run(not_before=since)
     assert due["pending"]["consul"]["reason"] == due["status"]["consul"]["reason"] == reason
     assert due["changed_names"] == []
-    # What is in use stays until the new pair is complete, and a run that was interrupted goes on with the key that waits.
+    # What is in use stays until the new pair is complete. A run that was interrupted goes on with the key that waits.
     assert pair_matches(directory)
     again = run(not_before=since)
     assert not again["changed"]
