@@ -169,10 +169,13 @@ class Federation:
         found: dict[str, str] = {}
 
         def walk(prefix: str, value: Any) -> None:
+            # When something was replaced is no secret.
+            if prefix == "rotated":
+                return
             if isinstance(value, dict):
                 for key, below in value.items():
                     walk(f"{prefix}.{key}" if prefix else str(key), below)
-            elif isinstance(value, str) and not prefix.endswith(".certificate"):
+            elif isinstance(value, str) and not prefix.endswith((".certificate", ".started")):
                 found[prefix] = value
 
         walk("", self.secrets)
