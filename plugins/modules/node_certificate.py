@@ -517,7 +517,8 @@ def main() -> None:
             result["status"][holder.name] = status
             if pending is not None:
                 result["pending"][holder.name] = pending
-            if holder.changed:
+            # In check mode what is due counts, since the tasks that sign and install it do not run.
+            if holder.changed or (module.check_mode and pending is not None):
                 result["changed"] = True
             if holder.in_use_changed:
                 result["changed_names"].append(holder.name)
