@@ -13,9 +13,16 @@ from ansible.errors import AnsibleActionFail
 
 from ansible_collections.imagine.platform.plugins.action.federation_secrets import ActionModule as SecretsAction
 from ansible_collections.imagine.platform.plugins.module_utils.certificates import UTC
-from ansible_collections.imagine.platform.plugins.module_utils.rotation import begin, finish, flatten, promote, stages
+from ansible_collections.imagine.platform.plugins.module_utils.rotation import (
+    begin,
+    finish,
+    flatten,
+    promote,
+    retire,
+    stages,
+)
 
-STEPS = ("begin", "promote", "finish")
+STEPS = ("begin", "promote", "retire", "finish")
 
 
 class ActionModule(SecretsAction):
@@ -49,7 +56,9 @@ class ActionModule(SecretsAction):
         if step == "begin":
             return begin(present, wanted, path, now, age)
         names = flatten(wanted)
-        return promote(present, names) if step == "promote" else finish(present, names, now)
+        if step == "finish":
+            return finish(present, names, now)
+        return promote(present, names) if step == "promote" else retire(present, names)
 
     def _tell(self, values: dict[str, Any], wanted: Mapping[str, Any], changed: list[str]) -> dict[str, Any]:
         return {"taken": changed, "rotations": stages(values, flatten(wanted))}

@@ -6,7 +6,7 @@
 
 The file of secrets holds beside them, under C(rotations), what is under way, by the dotted name of a secret:
 the C(next) one, which waits, and the one that it C(replaces); after the exchange the C(previous) one, which still
-counts until everybody has stopped using it. C(rotated) says when each was last replaced.
+counts until everybody has stopped using it, or until it is C(retired). C(rotated) says when each was last replaced.
 """
 
 from __future__ import annotations
@@ -107,6 +107,18 @@ def promote(present: Json, names: Iterable[str]) -> tuple[Json, list[str]]:
     return values, done
 
 
+def retire(present: Json, names: Iterable[str]) -> tuple[Json, list[str]]:
+    """Let the previous secrets count no longer, before they are forgotten: all nodes have to hear of that first."""
+    values = copy.deepcopy(present)
+    done = []
+    for name in names:
+        entry = values.get(ROTATIONS, {}).get(name, {})
+        if "previous" in entry and not entry.get("retired"):
+            entry["retired"] = True
+            done.append(name)
+    return values, done
+
+
 def finish(present: Json, names: Iterable[str], now: datetime.datetime) -> tuple[Json, list[str]]:
     """Forget the previous secrets, and remember when they were replaced."""
     values = copy.deepcopy(present)
@@ -159,7 +171,8 @@ def with_trust(values: Json) -> Json:
 
 def _trust(signer: str, rotation: Mapping[str, Any]) -> Json:
     coming = [rotation["next"]["certificate"]] if "next" in rotation else []
-    going = [rotation["previous"]["certificate"]] if "previous" in rotation else []
+    counts = "previous" in rotation and not rotation.get("retired")
+    going = [rotation["previous"]["certificate"]] if counts else []
     return {
         "trusted": "".join([*going, signer, *coming]),
         "trusted_signer_first": "".join([signer, *coming, *going]),

@@ -107,7 +107,14 @@ def test_trust_has_both_authorities_in_one_order() -> None:
     assert waiting["nomad"]["ca"]["trusted"] == waiting["nomad"]["ca"]["trusted_signer_first"] == both
     assert waiting["sites"]["ifca"]["consul_ca"]["trusted"].count("BEGIN CERTIFICATE") == 1
     assert waiting["rotations"] == values["rotations"]
-    exchanged = rotation.with_trust(rotation.promote(values, names)[0])
+    promoted, _taken = rotation.promote(values, names)
+    retired, taken = rotation.retire(promoted, names)
+    assert taken == names
+    assert rotation.retire(retired, names) == (retired, [])
+    assert rotation.begin(retired, wanted, "file", LATER, 0) == (retired, [])
+    assert rotation.with_trust(retired)["nomad"]["ca"]["trusted"] == new["certificate"]
+    assert rotation.finish(retired, names, LATER)[0]["rotations"] == {}
+    exchanged = rotation.with_trust(promoted)
     assert exchanged["nomad"]["ca"]["certificate"] == new["certificate"]
     assert exchanged["nomad"]["ca"]["trusted"] == both
     assert exchanged["nomad"]["ca"]["trusted_signer_first"] == new["certificate"] + old["certificate"]
