@@ -19,6 +19,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.imagine.platform.plugins.module_utils.files import write_file
 from ansible_collections.imagine.platform.plugins.module_utils.generators import GeneratorError, fill
+from ansible_collections.imagine.platform.plugins.module_utils.rotation import with_trust
 
 DEFAULT_VAULT_ID = "default"
 
@@ -61,15 +62,17 @@ class ActionModule(ActionBase):
 
     _requires_connection = False
     _VALID_ARGS = frozenset(("path", "wanted"))
+    #: the option that names secrets
+    _SECRETS = "wanted"
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        wanted = self._task.args.get("wanted")
+        wanted = self._task.args.get(self._SECRETS)
         given = self._task.args.get("path")
         if not isinstance(given, str) or not given:
             raise AnsibleActionFail("The option path is missing; give it the file that keeps the federation's secrets.")
         if not isinstance(wanted, Mapping):
-            raise AnsibleActionFail("The option wanted is not a mapping; give it the secrets that must exist.")
+            raise AnsibleActionFail(f"The option {self._SECRETS} is not a mapping; give it secrets by name.")
         if C.config.get_config_value("CACHE_PLUGIN") != "memory":
             raise AnsibleActionFail(
                 "Ansible's fact_caching is on and would write the secrets to the cache in clear; "
@@ -100,7 +103,7 @@ class ActionModule(ActionBase):
                 "vault_password_file in ansible.cfg."
             )
         present, vault_id, secret = self._read(path)
-        values, created = fill(present, wanted, path)
+        values, created = self._change(present, wanted, path)
         exposed = os.path.exists(path) and bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
         if write and created:
             text = "---\n" + yaml.dump(values, Dumper=SecretsDumper, default_flow_style=False, width=4096)
@@ -110,9 +113,19 @@ class ActionModule(ActionBase):
             os.chmod(path, 0o600)
         return {
             "changed": bool(created) or exposed,
-            "created": created,
-            "ansible_facts": {"federation_secrets": values},
+            **self._tell(values, wanted, created),
+            "ansible_facts": {"federation_secrets": with_trust(values)},
         }
+
+    def _change(
+        self, present: dict[str, Any], wanted: Mapping[str, Any], path: str
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Return what the file is to hold, and the names of secrets that are different then."""
+        return fill(present, wanted, path)
+
+    def _tell(self, values: dict[str, Any], wanted: Mapping[str, Any], changed: list[str]) -> dict[str, Any]:
+        """Return what is told beside the facts."""
+        return {"created": changed}
 
     def _read(self, path: str) -> tuple[dict[str, Any], str, Any]:
         """Return the secrets, and the vault identity that they are to be encrypted with."""

@@ -193,6 +193,7 @@ class Roles(ListedObjects):
 TOKEN_FIELDS: Json = {
     "name": {"type": "str"},
     "accessor_id": {"type": "str"},
+    "secret_id": {"type": "str", "no_log": True},
     "type": {"type": "str", "choices": ["client", "management"]},
     "policies": {"type": "list", "elements": "str"},
     "roles": {"type": "list", "elements": "str"},
@@ -242,6 +243,8 @@ class Tokens(NomadObjects):
     def validate(self, item: Mapping[str, Any]) -> None:
         if not 1 <= len(item["name"]) <= 256:
             raise ObjectError(f"'{item['name']}' cannot be the name of a token: use 1 to 256 characters.")
+        if item["accessor_id"] and item["secret_id"]:
+            raise ObjectError(f"Token '{item['name']}' has both accessor_id and secret_id: give one of them.")
         if item["type"] == "management" and (item["policies"] or item["roles"]):
             raise ObjectError(
                 f"Token '{item['name']}' is of type management, which has all rights: leave policies and roles out."
@@ -274,9 +277,16 @@ class Tokens(NomadObjects):
             return {}
         return {raw["ID"]: raw["Name"] for raw in self.client.get_list("acl/roles", "listing the ACL roles")}
 
-    @staticmethod
-    def _match(item: Mapping[str, Any], alive: Sequence[Json]) -> Json | None:
-        if item["accessor_id"]:
+    def _match(self, item: Mapping[str, Any], alive: Sequence[Json]) -> Json | None:
+        if item["secret_id"]:
+            accessor = self._accessor(item["name"], item["secret_id"])
+            found = [raw for raw in alive if raw["AccessorID"] == accessor]
+            if not found and item["state"] == "present":
+                raise ObjectError(
+                    f"secret_id of token '{item['name']}' is that of no token, and Nomad chooses secrets itself: leave "
+                    "secret_id out to create the token."
+                )
+        elif item["accessor_id"]:
             found = [raw for raw in alive if raw["AccessorID"] == item["accessor_id"]]
             if not found and item["state"] == "present":
                 raise ObjectError(
@@ -291,6 +301,16 @@ class Tokens(NomadObjects):
                 f"{len(found)} tokens have the name '{item['name']}' ({accessors}): give accessor_id to choose one."
             )
         return found[0] if found else None
+
+    def _accessor(self, name: str, secret: str) -> str | None:
+        """The accessor of the token with a secret; None where there is no such token."""
+        doing = f"looking for ACL token '{name}' by its secret"
+        try:
+            return str(self.client.with_token(secret).get("acl/token/self", doing)["AccessorID"])
+        except NomadError as error:
+            if error.kind in ("auth", "not_found"):
+                return None
+            raise
 
     def find(self, names: Sequence[str] | None) -> list[Json]:
         now = datetime.now(timezone.utc)

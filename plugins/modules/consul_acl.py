@@ -147,6 +147,13 @@ options:
         description: Expression that a login must match.
         type: str
         default: ""
+  revoked_secrets:
+    description:
+      - Secret IDs of tokens that must not exist any more; the tokens are deleted, whatever they are called.
+      - O(consul_token) cannot be among them.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds to wait for an agent that answers and for a leader.
     type: int
@@ -168,6 +175,12 @@ EXAMPLES = r"""
         secret_id: "{{ federation_secrets.sites.ifca.consul_tokens['ifca-server'].traefik }}"
         description: traefik on ifca-server
         policies: [traefik]
+
+- name: Take a token away that another one has replaced
+  imagine.platform.consul_acl:
+    consul_ca_cert: /etc/consul.d/tls/ca.pem
+    consul_token: "{{ federation_secrets.sites.ifca.consul_management_token }}"
+    revoked_secrets: ["{{ federation_secrets.rotations['sites.ifca.consul_tokens.ifca-server.traefik'].previous }}"]
 
 - name: Let workloads in that Nomad vouches for
   imagine.platform.consul_acl:
@@ -202,6 +215,7 @@ operations:
   sample: {policy traefik: create}
 """
 
+import copy
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -499,6 +513,33 @@ class BindingRules(Acl):
         }
 
 
+def asking(consul: ConsulClient, token: str) -> ConsulClient:
+    """Return a client that asks with another token."""
+    other = copy.copy(consul)
+    other.token = token
+    return other
+
+
+def revoke(consul: ConsulClient, secrets: Sequence[str], check_mode: bool) -> dict[str, str]:
+    """Delete the tokens with these secrets, and return what they were called."""
+    if consul.token in secrets:
+        raise ObjectError("consul_token is among revoked_secrets: take it out, or ask with another token.")
+    gone: dict[str, str] = {}
+    for secret in secrets:
+        what = "looking for a token that is to be revoked"
+        try:
+            raw = asking(consul, secret).get("acl/token/self", what)
+        except ConsulError as error:
+            if unknown(error):
+                continue
+            raise
+        name = f"{text(raw, 'Description') or 'token'} ({raw['AccessorID']})"
+        if not check_mode:
+            consul.delete(f"acl/token/{segment(raw['AccessorID'])}", f"deleting token {name}")
+        gone[name] = text(raw, "Description")
+    return gone
+
+
 class Step(NamedTuple):
     """Objects of one type, by the option that lists them; the order is that of their references."""
 
@@ -559,6 +600,7 @@ def argument_spec() -> Json:
             bind_name=name,
             selector=text,
         ),
+        "revoked_secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
         "timeout": {"type": "int", "default": 60},
     }
 
@@ -591,6 +633,15 @@ def run(module: AnsibleModule, consul: ConsulClient, reachable: bool) -> Json:
         except PartlyDone as error:
             record(kind, error.result)
             raise PartlyDone(error.cause, result) from error
+    try:
+        # Nothing can exist yet where check mode has not even a management token.
+        secrets = [] if module.check_mode and bootstrapped else module.params["revoked_secrets"]
+        for name, description in revoke(consul, secrets, module.check_mode).items():
+            result["changed"] = True
+            result["operations"][f"token {name}"] = "delete"
+            before[f"token {name}"] = {"description": description}
+    except (ConsulError, ObjectError) as error:
+        raise PartlyDone(error, result) from error
     return result
 
 

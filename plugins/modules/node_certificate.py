@@ -13,7 +13,8 @@ description:
   - Makes private keys on the node, where they stay, and says which certificates are missing or must be renewed,
     with a request for each. Called again with the signed certificates, it verifies and installs them.
   - A certificate is renewed when it is missing, does not belong to its key, is not signed by the authority, is for
-    other names, cannot be used by both servers and clients, or is past the given part of its life.
+    other names, cannot be used by both servers and clients, or is past the given part of its life. One that became
+    valid before a given time is renewed together with its key.
   - Keys are ECDSA P-256 with mode C(0600). A new key waits beside the old one, with the suffix C(.new), until its
     certificate is there. An interrupted exchange of the two is completed by the next run.
 requirements:
@@ -91,6 +92,12 @@ options:
         description: The part of its life after which a certificate is renewed.
         type: float
         default: 0.667
+      not_before:
+        description:
+          - Time in ISO 8601 form before which the certificate must not have become valid. One that has is replaced, and
+            its key too.
+        type: str
+        default: ""
   certificates:
     description:
       - Signed certificates in PEM form, by the name of their request.
@@ -207,6 +214,7 @@ def argument_spec() -> dict[str, Any]:
                 "ca_file": {"type": "str", "default": "ca.pem"},
                 "ca": {"type": "str", "required": True},
                 "renew_fraction": {"type": "float", "default": 0.667},
+                "not_before": {"type": "str", "default": ""},
             },
         },
         "certificates": {"type": "dict", "default": {}},
@@ -234,6 +242,7 @@ class Holder:
         self.fraction: float = request["renew_fraction"]
         if not 0 < self.fraction < 1:
             raise FilesError(f"The renew_fraction {self.fraction} of {self.name} is not between 0 and 1; correct it.")
+        self.not_before = self._time(request["not_before"])
         self.ca = pem(request["ca"])
         try:
             self.authority = load_certificate(self.ca)
@@ -252,6 +261,17 @@ class Holder:
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", file_name):
             raise FilesError(f'"{file_name}" of {self.name} in requests is not a plain file name; correct it.')
         return os.path.join(self.directory, file_name)
+
+    def _time(self, text: str) -> datetime.datetime | None:
+        if not text:
+            return None
+        try:
+            time = datetime.datetime.fromisoformat(text)
+        except ValueError:
+            raise FilesError(
+                f'The not_before "{text}" of {self.name} is not a time in ISO 8601 form; correct it.'
+            ) from None
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
 
     def _number(self, what: str, find: Any, request: dict[str, Any]) -> int | None:
         try:
@@ -375,7 +395,7 @@ class Holder:
     def _key(self) -> tuple[Any, bool]:
         """Return the key to work with, and whether it waits for its certificate."""
         key = self._load_key(self.key_path)
-        if key is not None:
+        if key is not None and not self._outdated(self._load_certificate(self.certificate_path)):
             self._forget(self.key_path + ".new")
             return key, False
         key = self._load_key(self.key_path + ".new")
@@ -387,6 +407,12 @@ class Holder:
         key = new_key()
         self._write(self.key_path + ".new", key_to_pem(key), KEY_MODE)
         return key, True
+
+    def _outdated(self, certificate: Any) -> bool:
+        """Whether a certificate is to be replaced together with its key."""
+        if self.not_before is None or certificate is None or self.installed is not None:
+            return False
+        return bool(validity(certificate)[0] < self.not_before)
 
     def _fault(self, key: Any, certificate: Any) -> str | None:
         """Return what is wrong with a certificate."""
@@ -415,6 +441,8 @@ class Holder:
         if not waiting and present is not None and fingerprint(present) == fingerprint(certificate):
             return
         fault = self._fault(key, certificate)
+        if fault is None and self._outdated(certificate):
+            fault = "became valid too early"
         if fault is not None:
             raise FilesError(f"The certificate given for {self.name} {fault}; sign its request again.")
         self._write(self.certificate_path + ".new", data, PUBLIC_MODE)
@@ -426,6 +454,8 @@ class Holder:
         if certificate is None:
             missing = not os.path.lexists(self.certificate_path)
             return None, "is missing" if missing else "is not a certificate in PEM form"
+        if self._outdated(certificate):
+            return certificate, "is to be replaced together with its key"
         if waiting:
             return certificate, "does not belong to the private key"
         return certificate, self._fault(key, certificate)
@@ -487,7 +517,8 @@ def main() -> None:
             result["status"][holder.name] = status
             if pending is not None:
                 result["pending"][holder.name] = pending
-            if holder.changed:
+            # In check mode what is due counts, since the tasks that sign and install it do not run.
+            if holder.changed or (module.check_mode and pending is not None):
                 result["changed"] = True
             if holder.in_use_changed:
                 result["changed_names"].append(holder.name)

@@ -87,6 +87,16 @@ options:
         type: str
         choices: [changed, always]
         default: changed
+      certificate:
+        description:
+          - File with the certificate that the service must present, if the file exists. A service that was reloaded, or
+            that watches its files, is ready only once it has read this one.
+        type: path
+      certificate_address:
+        description:
+          - Where the certificate is presented, as C(HOST:PORT). By default where O(ready.url) is.
+        type: str
+        default: ""
       timeout:
         description: Seconds to wait.
         type: int
@@ -107,6 +117,16 @@ EXAMPLES = r"""
       url: https://127.0.0.1:8501/v1/status/leader
       ca_file: /etc/consul.d/tls/ca.pem
       expect: '"[^"]+"'
+
+- name: Run Nomad, and see that it presents the certificate that is on disk
+  imagine.platform.node_service:
+    name: nomad
+    reload_on: [/etc/nomad.d/tls]
+    ready:
+      url: https://127.0.0.1:4646/v1/status/leader
+      ca_file: /etc/nomad.d/tls/ca.pem
+      certificate: /etc/nomad.d/tls/cert.pem
+      when: always
 
 - name: Start all servers of a quorum together, and restart none
   imagine.platform.node_service:
@@ -136,8 +156,11 @@ stale:
 
 import os
 import re
+import socket
+import ssl
 import time
 import urllib.error
+import urllib.parse
 from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
@@ -184,6 +207,25 @@ def newest(paths: list[str], skip: list[str], since: float) -> list[str]:
 def below(paths: list[str], roots: list[str]) -> list[str]:
     """Return those of C(paths) that are, or are below, one of C(roots)."""
     return [path for path in paths if any(path == root or path.startswith(f"{root.rstrip('/')}/") for root in roots)]
+
+
+def presented(address: str) -> bytes:
+    """Return the certificate that a service presents to those who name no host, in DER form."""
+    host, _separator, port = address.rpartition(":")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # It is compared with the file: whether it can be verified is another question.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    end_point = host.strip("[]"), int(port)
+    with socket.create_connection(end_point, timeout=5) as plain, context.wrap_socket(plain) as secure:
+        return secure.getpeercert(binary_form=True) or b""
+
+
+def certificate_in(path: str) -> bytes:
+    """Return the first certificate of a file, in DER form."""
+    with open(path, encoding="ascii", errors="replace") as file:
+        found = re.search(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", file.read(), re.DOTALL)
+    return ssl.PEM_cert_to_DER_cert(found.group(0)) if found else b""
 
 
 class Service:
@@ -254,9 +296,12 @@ class Service:
             try:
                 answer = open_url(ready["url"], timeout=5, use_proxy=False, ca_path=ready["ca_file"])
                 body = answer.read(65536).decode("utf-8", "replace")
-                if re.search(ready["expect"], body):
+                if not re.search(ready["expect"], body):
+                    last = f"it answered {body.strip()[:200]!r}"
+                elif self.presents(ready):
                     return
-                last = f"it answered {body.strip()[:200]!r}"
+                else:
+                    last = f"it does not present the certificate in {ready['certificate']}"
             except urllib.error.HTTPError as error:
                 last = f"HTTP {error.code} {error.read(200).decode('utf-8', 'replace').strip()}"
             except OSError as error:
@@ -266,6 +311,14 @@ class Service:
                 self.module.fail_json(msg=self.explain(what, f"look at the journal with journalctl -u {self.unit}"))
             # Polling an HTTP endpoint: there is nothing on this side that could be waited for instead.
             time.sleep(0.2)
+
+    def presents(self, ready: dict[str, Any]) -> bool:
+        """Whether the service presents the certificate that it should, if any."""
+        path = ready["certificate"]
+        if not path or not os.path.exists(path):
+            return True
+        address = ready["certificate_address"] or urllib.parse.urlsplit(ready["url"]).netloc
+        return presented(address) == certificate_in(path)
 
 
 def main() -> None:
@@ -284,6 +337,8 @@ def main() -> None:
                     "ca_file": {"type": "path"},
                     "expect": {"type": "str", "default": ""},
                     "when": {"type": "str", "choices": ["changed", "always"], "default": "changed"},
+                    "certificate": {"type": "path"},
+                    "certificate_address": {"type": "str", "default": ""},
                     "timeout": {"type": "int", "default": 60},
                 },
             },

@@ -36,6 +36,10 @@ options:
     description:
       - Accessor of an existing token, where the name alone does not tell which is meant or is to be changed.
     type: str
+  secret_id:
+    description:
+      - Secret of an existing token, in place of O(accessor_id) where only the secret is known.
+    type: str
   type:
     description:
       - Whether the token has the rights of its policies and roles, or all rights.
@@ -87,6 +91,9 @@ options:
       accessor_id:
         description: As O(accessor_id).
         type: str
+      secret_id:
+        description: As O(secret_id).
+        type: str
       type:
         description: As O(type).
         type: str
@@ -123,6 +130,12 @@ EXAMPLES = r"""
     return_secrets: true
   register: api_token
   no_log: true
+
+- name: Take away the token with this secret, whatever it is called
+  imagine.platform.nomad_acl_token:
+    name: leaked
+    secret_id: "{{ leaked_secret }}"
+    state: absent
 
 - name: Manage several tokens in one call
   imagine.platform.nomad_acl_token:

@@ -221,6 +221,20 @@ def test_token_with_another_secret(consul_acl: Any, objects: dict[str, Any]) -> 
         assert SECRET not in result["_output"]
 
 
+def test_revoked_secrets(consul_acl: Any, objects: dict[str, Any], get: Any) -> None:
+    consul_acl(**objects)
+    secret = str(uuid.uuid4())
+    token = {**objects["tokens"][0], "secret_id": secret, "accessor_id": str(uuid.uuid4()), "description": "gone"}
+    consul_acl(tokens=[token])
+    for check_mode in (True, False):
+        done = consul_acl(revoked_secrets=[secret], check_mode=check_mode)
+        assert done["operations"] == {f"token gone ({token['accessor_id']})": "delete"}
+        assert secret not in done["_output"]
+    assert get("acl/token/self", secret).status_code == 403
+    assert get("acl/token/self", SECRET).status_code == 200
+    assert consul_acl(revoked_secrets=[secret])["changed"] is False
+
+
 def test_listed_twice(consul_acl: Any) -> None:
     policy = {"name": "twice", "rules": RULES}
     assert "'twice' is listed twice" in consul_acl(fails=True, policies=[policy, policy])["msg"]

@@ -202,6 +202,27 @@ def test_tokens_with_one_name_are_not_guessed_at(nomad: Any, nomad_agent: Any) -
     assert "give accessor_id" in nomad("nomad_acl_token", fails=True, name="twin", state="absent")["msg"]
 
 
+def test_token_by_its_secret(nomad: Any) -> None:
+    nomad("nomad_acl_policy", name="one", rules=RULES)
+    tokens = [{"name": "swap", "policies": ["one"]}, {"name": "swap-next", "policies": ["one"]}]
+    old, new = (token["secret_id"] for token in nomad("nomad_acl_token", tokens=tokens, return_secrets=True)["tokens"])
+    swapped = [{"name": "swap-previous", "secret_id": old}, {"name": "swap", "secret_id": new}]
+    for check_mode in (True, False):
+        result = nomad("nomad_acl_token", tokens=swapped, check_mode=check_mode)
+        assert [token["operation"] for token in result["tokens"]] == ["update", "update"]
+        assert old not in result["_output"]
+    assert nomad("nomad_acl_token", tokens=swapped)["changed"] is False
+    assert nomad("nomad_acl_token", name="swap", return_secrets=True, policies=["one"])["token"]["secret_id"] == new
+    gone = {"name": "whatever", "secret_id": old, "state": "absent"}
+    assert nomad("nomad_acl_token", **gone)["operation"] == "delete"
+    assert nomad("nomad_acl_token", **gone)["operation"] == "none"
+    unknown = nomad("nomad_acl_token", fails=True, name="whatever", secret_id=old)
+    assert "secret_id of token 'whatever' is that of no token" in unknown["msg"]
+    both = nomad("nomad_acl_token", fails=True, name="x", secret_id=new, accessor_id="a")
+    assert "has both accessor_id and secret_id" in both["msg"]
+    nomad("nomad_acl_token", name="x", secret_id=new, state="absent")
+
+
 def test_many_tokens_in_one_call(nomad: Any) -> None:
     nomad("nomad_acl_policy", name="one", rules=RULES)
     tokens: list[dict[str, Any]] = [{"name": "bulk a", "policies": ["one"]}, {"name": "bulk b", "type": "management"}]

@@ -127,6 +127,21 @@ def test_tokens(acl: Callable[..., Result], stub: Any) -> None:
     assert "exists with another secret" in acl(tokens=[token])["msg"]
 
 
+def test_revoked_secrets(acl: Callable[..., Result], stub: Any) -> None:
+    stub.on("GET", "/v1/acl/token/self", {"AccessorID": "a1", "Description": "traefik on ifca-server"})
+    stub.on("DELETE", "/v1/acl/token/a1", True)
+    planned = acl(revoked_secrets=["s3cret"], check=True)
+    assert planned["operations"] == {"token traefik on ifca-server (a1)": "delete"}
+    assert stub.written() == []
+    done = acl(revoked_secrets=["s3cret"])
+    assert done["operations"] == planned["operations"]
+    assert done["diff"]["before"] == {"token traefik on ifca-server (a1)": {"description": "traefik on ifca-server"}}
+    assert "s3cret" not in str(done)
+    assert [one[:2] for one in stub.written()] == [("DELETE", "/v1/acl/token/a1")]
+    assert "s3cret" in [one.headers["X-Consul-Token"] for one in stub.asked]
+    assert "take it out" in acl(revoked_secrets=[SECRET])["msg"]
+
+
 def test_tokens_with_one_description(acl: Callable[..., Result], stub: Any) -> None:
     stub.on("GET", "/v1/agent/self", {"Config": {"Datacenter": "ifca"}})
     tokens = [{"accessor_id": name, "secret_id": name * 8, "description": "twin"} for name in ("a", "b")]

@@ -348,3 +348,46 @@ def test_check_mode_before_cryptography_is_installed(
     assert result["changed_names"] == ["consul"]
     assert not directory.exists()
     assert "cryptography" in run()["msg"]
+
+
+def test_rotation_brings_a_new_key(run: Run, directory: Path, authority: dict[str, str]) -> None:
+    installed(run, authority)
+    key = (directory / "key.pem").read_bytes()
+    since = (NOW - DAY / 2).isoformat()
+    assert not run(not_before=(NOW - DAY).isoformat())["pending"]
+    reason = "is to be replaced together with its key"
+    assert run(check=True, not_before=since)["pending"]["consul"] == {"csr": None, "reason": reason}
+    due = run(not_before=since)
+    assert due["pending"]["consul"]["reason"] == due["status"]["consul"]["reason"] == reason
+    assert due["changed_names"] == []
+    # What is in use stays until the new pair is complete. A run that was interrupted goes on with the key that waits.
+    assert pair_matches(directory)
+    again = run(not_before=since)
+    assert not again["changed"]
+    early = run(not_before=since, certificate=sign(again["pending"]["consul"]["csr"], authority))
+    assert early["msg"] == "The certificate given for consul became valid too early; sign its request again."
+    new = sign(again["pending"]["consul"]["csr"], authority, start=NOW)
+    done = run(not_before=since, certificate=new)
+    assert (done["pending"], done["changed_names"]) == ({}, ["consul"])
+    assert (directory / "key.pem").read_bytes() != key
+    assert pair_matches(directory)
+    assert sorted(os.listdir(directory)) == ["ca.pem", "cert.pem", "key.pem"]
+    for more in ({}, {"certificate": new}):
+        assert not run(not_before=since, **more)["changed"]
+
+
+def test_rotation_that_was_given_up(run: Run, directory: Path, authority: dict[str, str]) -> None:
+    installed(run, authority)
+    run(not_before=NOW.isoformat())
+    assert (directory / "key.pem.new").exists()
+    assert run()["changed_names"] == []
+    assert sorted(os.listdir(directory)) == ["ca.pem", "cert.pem", "key.pem"]
+
+
+def test_time_of_a_rotation(run: Run, authority: dict[str, str]) -> None:
+    installed(run, authority)
+    assert run(not_before="yesterday")["msg"] == (
+        'The not_before "yesterday" of consul is not a time in ISO 8601 form; correct it.'
+    )
+    # Without a zone it is UTC.
+    assert run(not_before=NOW.replace(tzinfo=None).isoformat())["pending"]

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socketserver
+import ssl
 import sys
 import threading
 import time
@@ -16,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.imagine.platform.plugins.module_utils.certificates import new_authority
 from ansible_collections.imagine.platform.plugins.modules import node_service
 
 Result = dict[str, Any]
@@ -310,3 +314,56 @@ def test_is_not_ready_in_time(
 def test_nobody_answers(systemd: Systemd, service: Callable[..., Result]) -> None:
     result = service(ready={"url": "http://127.0.0.1:1/", "timeout": 0, "when": "always"})
     assert "Connection refused" in result["msg"]
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[str, str]:
+    """Files of a certificate and of its key."""
+    return write_pair(tmp_path, "first")
+
+
+def write_pair(directory: Path, name: str) -> tuple[str, str]:
+    made = new_authority(name, 1)
+    certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
+    certificate.write_text("# a comment\n" + made["certificate"])
+    key.write_text(made["private_key"])
+    return str(certificate), str(key)
+
+
+@pytest.fixture
+def tls_port(pair: tuple[str, str]) -> Iterator[tuple[int, ssl.SSLContext]]:
+    """A port at which a certificate is presented, and what can be given another one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                context.wrap_socket(self.request, server_side=True).close()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.server_address[1], context
+        server.shutdown()
+
+
+def test_waits_for_the_certificate_on_disk(
+    systemd: Systemd,
+    service: Callable[..., Result],
+    endpoint: Any,
+    pair: tuple[str, str],
+    tls_port: tuple[int, ssl.SSLContext],
+    tmp_path: Path,
+) -> None:
+    url, answers = endpoint
+    answers[:] = [(200, b"fine")]
+    port, context = tls_port
+    ready = {"url": url, "when": "always", "certificate": pair[0], "certificate_address": f"127.0.0.1:{port}"}
+    assert "msg" not in service(ready={**ready, "timeout": 0})
+    renewed = write_pair(tmp_path, "renewed")
+    stale = service(ready={**ready, "certificate": renewed[0], "timeout": 0})
+    assert f"it does not present the certificate in {renewed[0]}" in stale["msg"]
+    threading.Timer(0.5, context.load_cert_chain, renewed).start()
+    assert "msg" not in service(ready={**ready, "certificate": renewed[0], "timeout": 10})
+    # A certificate that nobody made yet is not waited for.
+    assert "msg" not in service(ready={**ready, "certificate": str(tmp_path / "none.pem"), "timeout": 0})
