@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""What holds connections to Traefik back knows when it may open; that it holds them is tested on a federation."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[3] / "roles" / "traefik" / "files" / "traefik-gate"
+HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    loader = importlib.machinery.SourceFileLoader("traefik_gate", str(SCRIPT))
+    spec = importlib.util.spec_from_loader("traefik_gate", loader)
+    assert spec
+    module: Any = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    monkeypatch.setattr(module, "STATE", str(tmp_path / "state" / "routers.json"))
+    monkeypatch.setattr(module, "SERVE_SECONDS", 1.0)
+    return module
+
+
+class Traefik:
+    """Its API, with the routers that a test puts there."""
+
+    def __init__(self) -> None:
+        self.http: list[dict[str, str]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = outer.http if self.path.startswith("/api/http/") else []
+                body = json.dumps(found).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def serve(self, *names: str) -> None:
+        self.http = [{"name": name, "status": "enabled"} for name in names]
+
+
+@pytest.fixture
+def traefik() -> Iterator[Traefik]:
+    fake = Traefik()
+    thread = threading.Thread(target=fake.server.serve_forever)
+    thread.start()
+    yield fake
+    fake.server.shutdown()
+    thread.join()
+    fake.server.server_close()
+
+
+def test_connections_that_nobody_accepted_are_counted(gate: Any) -> None:
+    lines = [
+        # Port 443: three in the queue of the listener, and one that has not answered yet.
+        "   0: 00000000:01BB 00000000:0000 0A 00000000:00000003 00:00000000 00000000 0 0 1",
+        "   1: 0101A8C0:01BB 0201A8C0:D431 03 00000000:00000000 00:00000000 00000000 0 0 2",
+        "   2: 0101A8C0:01BB 0201A8C0:D432 01 00000000:00000000 00:00000000 00000000 0 0 3",
+        "   3: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4",
+        "   4: 0100007F:1F90 00000000:0000 0A 00000000:00000007 00:00000000 00000000 0 0 5",
+    ]
+    text = HEAD + "\n".join(lines)
+    assert gate.unserved(text, [80, 443]) == 4
+    assert gate.unserved(text, [80]) == 0
+
+
+def test_a_real_queue_is_seen(gate: Any) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(8)
+        port = listener.getsockname()[1]
+        assert gate.waiting([port]) == 0
+        with socket.create_connection(("127.0.0.1", port)):
+            assert gate.waiting([port]) == 1
+            accepted, _ = listener.accept()
+            accepted.close()
+            assert gate.waiting([port]) == 0
+
+
+def test_it_waits_for_the_routes_that_there_were(gate: Any, traefik: Traefik) -> None:
+    traefik.serve("www-websecure@file", "a-api@consulcatalog", "dashboard@internal")
+    gate.remember(traefik.url)
+    assert gate.expected() == {"http/www-websecure@file", "http/a-api@consulcatalog"}
+    traefik.serve("www-websecure@file", "dashboard@internal")
+    assert not gate.until_served(traefik.url)
+    later = threading.Timer(0.3, traefik.serve, ["www-websecure@file", "a-api@consulcatalog", "b-api@consulcatalog"])
+    later.start()
+    assert gate.until_served(traefik.url)
+    later.join()
+
+
+def test_routes_with_an_error_do_not_count(gate: Any, traefik: Traefik) -> None:
+    traefik.http = [{"name": "a@file", "status": "disabled"}]
+    assert gate.routers(traefik.url) == set()
+
+
+def test_at_the_first_start_its_own_files_are_enough(gate: Any, traefik: Traefik) -> None:
+    assert gate.expected() == {"http/www-websecure@file"}
+    traefik.serve("www-websecure@file")
+    assert gate.until_served(traefik.url)
+
+
+def test_without_an_answer_what_was_written_down_stays(gate: Any, traefik: Traefik) -> None:
+    traefik.serve("a@file")
+    gate.remember(traefik.url)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        gate.remember(f"http://127.0.0.1:{closed.getsockname()[1]}")
+    assert gate.expected() == {"http/a@file"}
+
+
+def test_the_kernel_opens_it_by_itself(gate: Any) -> None:
+    text = gate.rules([80, 443], 70)
+    assert "{ 80 timeout 70s, 443 timeout 70s }" in text
+    assert "flags timeout" in text
