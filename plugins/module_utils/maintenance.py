@@ -91,6 +91,17 @@ def changes_of(node: Mapping[str, Any]) -> list[Change]:
     return found
 
 
+def summarise(changes: Iterable[Change]) -> list[str]:
+    """The changes as a person reads them."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for change in changes:
+        found.setdefault((change.product, change.old, change.new), []).append(change.node)
+    return [
+        f"{NAMES[product]} {old} to {new} on {', '.join(sorted(names))}"
+        for (product, old, new), names in sorted(found.items())
+    ]
+
+
 def skew(nodes: Sequence[Mapping[str, Any]], server_versions: Mapping[str, str]) -> list[str]:
     """Clients that would become newer than a Nomad server which is not part of the run."""
     within = {node["name"] for node in nodes}
@@ -167,4 +178,5 @@ def plan(nodes: Sequence[Mapping[str, Any]], leaders: Sequence[str], share: floa
         "batches": batches(nodes, agents - servers, share),
         "ingresses": sorted(node["name"] for node in nodes if "ingress" in node["roles"] and node["name"] in ingresses),
         "due": sorted(agents | ingresses),
+        "lone_ingresses": sorted(node["name"] for node in nodes if node["lone_ingress"] and node["name"] in agents),
     }

@@ -54,6 +54,10 @@ options:
         description: Whether it is a member of a quorum, of Nomad's servers or of those of its site's Consul.
         type: bool
         default: false
+      lone_ingress:
+        description: Whether its site has no other ingress node.
+        type: bool
+        default: false
       due:
         description:
           - Whether there is something to do, beside what the versions say. For a reboot nothing else counts; for an
@@ -141,6 +145,12 @@ due:
   type: list
   elements: str
   sample: [ifca-compute, ifca-server]
+lone_ingresses:
+  description: Nodes that are due and whose site has no other ingress node.
+  returned: success
+  type: list
+  elements: str
+  sample: [ifca-server]
 changes:
   description: What changes, a product of a node each.
   returned: success
@@ -148,6 +158,12 @@ changes:
   elements: dict
   sample:
     - {node: ifca-server, product: nomad, old: 1.10.5, new: 1.11.3}
+summary:
+  description: The same for people.
+  returned: success
+  type: list
+  elements: str
+  sample: [Nomad 1.10.5 to 1.11.3 on ifca-server]
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -158,6 +174,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.maintenance impor
     changes_of,
     plan,
     refusals,
+    summarise,
 )
 
 
@@ -176,6 +193,7 @@ def run(params: Json) -> Json:
         "changed": False,
         **plan(nodes, params["leaders"], params["batch_share"], changes),
         "changes": [change._asdict() for change in changes],
+        "summary": summarise(changes),
     }
 
 
@@ -192,6 +210,7 @@ def main() -> None:
                     "site": {"type": "str", "required": True},
                     "roles": {"type": "list", "elements": "str", "required": True},
                     "server": {"type": "bool", "default": False},
+                    "lone_ingress": {"type": "bool", "default": False},
                     "due": {"type": "bool", "default": False},
                     "running": {"type": "dict", "default": {}},
                     "installed": {"type": "dict", "default": {}},

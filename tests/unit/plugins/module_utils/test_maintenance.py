@@ -27,6 +27,7 @@ def node(name: str, *roles: str, **values: Any) -> dict[str, Any]:
         "roles": list(roles) or ["compute"],
         "server": "server" in roles,
         "due": False,
+        "lone_ingress": False,
         **values,
     }
 
@@ -110,6 +111,13 @@ def test_traefik_alone_moves_no_jobs() -> None:
     changes = [Change("a-s", "traefik", "3.6.15", "3.7.15"), Change("a-c", "traefik", "3.6.15", "3.7.15")]
     result = plan(nodes, [], 0.25, changes)
     assert (result["servers"], result["batches"], result["ingresses"]) == ([], [], ["a-c", "a-s"])
+
+
+def test_ingress_nodes_that_stand_alone_are_named() -> None:
+    nodes = [node("a-i", "ingress", due=True, lone_ingress=True), node("b-i", "ingress", lone_ingress=True)]
+    assert plan(nodes, [], 0.25, [])["lone_ingresses"] == ["a-i"]
+    # A new Traefik takes nothing away.
+    assert plan(nodes, [], 0.25, [Change("b-i", "traefik", "3.6.15", "3.7.15")])["lone_ingresses"] == ["a-i"]
 
 
 def test_a_node_may_not_be_given_twice() -> None:

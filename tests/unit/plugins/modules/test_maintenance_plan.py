@@ -22,6 +22,11 @@ def test_an_upgrade(run_module: Run) -> None:
     assert (result["servers"], result["batches"], result["ingresses"]) == (["s"], [["w"]], ["s"])
     assert {"node": "w", "product": "nomad", "old": "1.10.5", "new": "1.11.3"} in result["changes"]
     assert len(result["changes"]) == 5
+    assert result["summary"] == [
+        "Consul 1.22.5 to 1.22.6 on s, w",
+        "Nomad 1.10.5 to 1.11.3 on s, w",
+        "Traefik 3.6.15 to 3.7.15 on s",
+    ]
 
 
 def test_nothing_is_due_once_all_runs(run_module: Run) -> None:
