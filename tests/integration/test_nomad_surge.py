@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ JOB: dict[str, Any] = {
         }
     ],
 }
+CHECKOUT = Path(__file__).resolve().parents[2]
 Ask = Callable[..., Any]
 
 
@@ -63,6 +66,10 @@ def second_client(nomad_process: AgentProcess, tmp_path_factory: pytest.TempPath
     server.start()
     yield server
     server.kill()
+    # What a client that is gone leaves behind could not be removed.
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for place in reversed([one for one in mounts if one.startswith(f"{directory}/")]):
+        subprocess.run(["umount", place], check=True)
 
 
 @pytest.fixture
@@ -175,3 +182,79 @@ def test_a_node_without_services_needs_nothing(nomad: Any, ask: Ask, running: di
 def test_mistakes(nomad: Any, running: dict[str, Any]) -> None:
     assert "There is no node 'ghost'" in nomad("nomad_surge", fails=True, name="ghost")["msg"]
     assert "give 0 or more" in nomad("nomad_surge", fails=True, name="node-1", shutdown_delay=-1)["msg"]
+
+
+def maintain(directory: Path, agent: Any, *files: str, **variables: Any) -> Any:
+    """Run task files of the role maintenance for node-1, which is its own ingress node."""
+    connection = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False}
+    node = {**connection, "site_name": "ifca", "site_vos": [], "node_roles": ["server", "ingress", "compute"]}
+    children = {name: {"hosts": {"node-1": {}}} for name in ("site_ifca", "role_server", "role_ingress")}
+    inventory = {"all": {"hosts": {"node-1": node}, "children": children}}
+    (directory / "hosts.json").write_text(json.dumps(inventory))
+    roles = [{"import_role": {"name": "imagine.platform.maintenance", "tasks_from": one}} for one in files]
+    (directory / "play.json").write_text(json.dumps([{"hosts": "node-1", "gather_facts": False, "tasks": roles}]))
+    api = {"nomad_address": agent.address, "nomad_ca_cert": str(agent.directory / "ca.pem"), "nomad_token": agent.token}
+    values = {
+        "_maintenance_api": api,
+        "maintenance_action": "upgrade",
+        "maintenance_timeout": 60,
+        "maintenance_shutdown_delay": 1,
+        "maintenance_drain_deadline": 60,
+        **variables,
+    }
+    (directory / "values.json").write_text(json.dumps(values))
+    return subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", "hosts.json", "play.json", "-e", "@values.json"],
+        cwd=directory,
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith(("NOMAD_", "ANSIBLE_"))},
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+            "ANSIBLE_HOME": str(directory / "ansible"),
+        },
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_role_has_a_node_make_way_and_gives_it_back(
+    nomad: Any, nomad_agent: Any, ask: Ask, running: dict[str, Any], tmp_path: Path
+) -> None:
+    nomad("nomad_node", name="node-1", eligibility="eligible")
+    done = maintain(tmp_path, nomad_agent, "make_way")
+    assert done.returncode == 0, done.stdout
+    assert nodes(ask) == ["node-2"]
+    seen = nomad("nomad_node_info", names=["node-1"])["nodes"][0]
+    assert (seen["eligibility"], seen["meta"]["maintenance"]) == ("ineligible", "upgrade")
+    # A run that was killed begins again.
+    again = maintain(tmp_path, nomad_agent, "make_way")
+    assert again.returncode == 0, again.stdout
+    assert "changed=0" in again.stdout
+    back = maintain(tmp_path, nomad_agent, "give_back")
+    assert back.returncode == 0, back.stdout
+    seen = nomad("nomad_node_info", names=["node-1"])["nodes"][0]
+    assert (seen["eligibility"], seen["meta"].get("maintenance")) == ("eligible", None)
+    assert "changed=0" in maintain(tmp_path, nomad_agent, "give_back").stdout
+
+
+def test_the_role_leaves_a_node_that_cannot_make_way(
+    nomad: Any, nomad_agent: Any, ask: Ask, running: dict[str, Any], tmp_path: Path
+) -> None:
+    nomad("nomad_node", name="node-1", eligibility="eligible")
+    nomad("nomad_node", name="node-2", eligibility="ineligible")
+    done = maintain(tmp_path, nomad_agent, "make_way")
+    assert done.returncode != 0
+    assert "surge runs on node-1, and no other node takes it" in done.stdout
+    assert "node-1 was left as it" in done.stdout
+    seen = nomad("nomad_node_info", names=["node-1"])["nodes"][0]
+    assert (seen["eligibility"], seen["meta"].get("maintenance")) == ("eligible", None)
+    assert [one["ID"] for one in alive(ask)] == [running["ID"]]
+
+
+def test_the_role_keeps_a_node_ineligible_that_was_so_before(
+    nomad: Any, nomad_agent: Any, ask: Ask, running: dict[str, Any], tmp_path: Path
+) -> None:
+    done = maintain(tmp_path, nomad_agent, "make_way", "give_back")
+    assert done.returncode == 0, done.stdout
+    seen = nomad("nomad_node_info", names=["node-1"])["nodes"][0]
+    assert (seen["eligibility"], seen["meta"].get("maintenance")) == ("ineligible", None)
+    assert nodes(ask) == ["node-2"]
