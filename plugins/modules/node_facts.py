@@ -162,6 +162,20 @@ ansible_facts:
           description: Versions of the collection's products, V(null) where one is not installed.
           type: dict
           sample: {consul: 1.22.6, nomad: 1.11.3, traefik: null, cni-plugins: null}
+        running:
+          description:
+            - Versions that the products' services run, V(null) where one does not run.
+            - They differ from what is installed until the service restarts.
+          type: dict
+          sample: {consul: 1.22.5, nomad: 1.11.3, traefik: null}
+        boot_epoch:
+          description: When the node was started, in seconds.
+          type: float
+          sample: 1750000000.0
+        reboot_required:
+          description: Whether a package that was installed since the start works only after another one.
+          type: bool
+          sample: false
         packages:
           description: Installed versions of O(packages), V(null) where one is not installed.
           type: dict
@@ -219,6 +233,10 @@ BINARIES = {
     "traefik": "/usr/local/bin/traefik",
     "cni-plugins": "/opt/cni/bin",
 }
+# What tells the process of a service from the helpers that it leaves running while it restarts.
+SERVICES = {"consul": "agent", "nomad": "agent", "traefik": ""}
+# Debian and Ubuntu leave this file behind.
+REBOOT_REQUIRED = "/run/reboot-required"
 PEER_SECONDS = 2.0
 PEER_ATTEMPTS = 3
 NVIDIA = "0x10de"
@@ -307,6 +325,47 @@ def binary_version(link: str) -> str | None:
         return None
     found = re.search(r"/([^/]+)-[0-9a-f]{12}(?:/|$)", target)
     return found.group(1) if found else None
+
+
+def running_versions(proc: str = "/proc") -> dict[str, str | None]:
+    """Return the versions of the binaries that the services' processes were started from."""
+    result: dict[str, str | None] = dict.fromkeys(SERVICES)
+    for pid in os.listdir(proc):
+        if not pid.isdigit():
+            continue
+        try:
+            executable = os.readlink(os.path.join(proc, pid, "exe"))
+            with open(os.path.join(proc, pid, "cmdline"), "rb") as stream:
+                arguments = stream.read().split(b"\0")
+        except OSError:
+            continue  # it ended meanwhile, or is a kernel thread
+        found = re.search(r"/([^/]+)/([^/]+)-[0-9a-f]{12}/[^/]+(?: \(deleted\))?$", executable)
+        if not found or found.group(1) not in SERVICES:
+            continue
+        first = arguments[1].decode(errors="replace") if len(arguments) > 1 else ""
+        if first.startswith(SERVICES[found.group(1)]):
+            result[found.group(1)] = found.group(2)
+    return result
+
+
+def boot_epoch(proc: str = "/proc") -> float | None:
+    """Return when the first process was started: in a container that is younger than the kernel."""
+    try:
+        since_boot = float(read(os.path.join(proc, "uptime")).split()[0])
+        # The name of the process, in brackets, may have spaces.
+        ticks = float(read(os.path.join(proc, "1", "stat")).rpartition(")")[2].split()[19])
+    except (IndexError, ValueError):
+        return None
+    return round(time.time() - since_boot + ticks / os.sysconf("SC_CLK_TCK"), 1)
+
+
+def reboot_required(module: AnsibleModule) -> bool:
+    """Return whether the distribution says that the node has to be started again."""
+    program = module.get_bin_path("needs-restarting")
+    if program is None:
+        return os.path.exists(REBOOT_REQUIRED)
+    code, _output, _errors = module.run_command([program, "--reboothint"])
+    return bool(code == 1)
 
 
 def mounts(text: str, wanted: list[str]) -> dict[str, Any]:
@@ -443,6 +502,9 @@ def collect(module: AnsibleModule) -> dict[str, Any]:
         gpus=gpus(),
         nvidia_runtime=module.get_bin_path("nvidia-container-runtime"),
         binaries={name: binary_version(link) for name, link in BINARIES.items()},
+        running=running_versions(),
+        boot_epoch=boot_epoch(),
+        reboot_required=reboot_required(module),
         mounts=mounts(read("/proc/self/mountinfo"), parameters["mounts"]),
         paths={path: os.path.exists(path) for path in parameters["paths"]},
         packages=packages(module, parameters["packages"], facts["os_family"]),

@@ -14,6 +14,8 @@ import http.client
 import json
 import math
 import os
+import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -28,6 +30,8 @@ from typing import Any
 from federation import INVENTORIES, REPOSITORY, Federation
 
 CHECKOUT = Path(REPOSITORY)
+# How long a client tries to connect to an address where it knows another one.
+FAILOVER_SECONDS = 5.0
 
 
 def play(playbook: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -37,6 +41,38 @@ def play(playbook: str, *arguments: str, check: bool = True) -> subprocess.Compl
     )
     assert done.returncode == 0 or not check, done.stdout[-6000:] + done.stderr[-2000:]
     return done
+
+
+TASK = re.compile(r"^TASK \[(.+?)\]")
+
+
+def changes(output: str) -> dict[str, int]:
+    """Return the changes a host from the recap of a run."""
+    return {host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)}
+
+
+def interrupt(playbook: str, task: str, occurrence: int, *arguments: str) -> None:
+    """Start a playbook, and kill it and all it started as soon as it begins a task for the given time."""
+    process = subprocess.Popen(
+        ["ansible-playbook", *INVENTORIES, playbook, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=CHECKOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    output = []
+    for line in process.stdout:
+        output.append(line)
+        if (found := TASK.match(line)) and found.group(1).endswith(task):
+            occurrence -= 1
+            if occurrence == 0:
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+    process.stdout.close()
+    process.wait()
+    assert occurrence == 0, f"{playbook} did not come to '{task}': {''.join(output)[-6000:]}"
 
 
 @dataclass(frozen=True)
@@ -124,12 +160,18 @@ class Load:
 
     Requests start when they are due, whether the ones before have their answer or not: whoever waited for a slow answer
     would ask less often while it matters. A time counts from when the request was due.
+
+    The addresses of a target take turns. With C(failover) a client that cannot connect to one goes on to the next, as
+    all do that are given several by the name service; a request that was sent is not sent again.
     """
 
-    def __init__(self, targets: list[Target], rate: float = 20.0, timeout: float = 30.0) -> None:
+    def __init__(
+        self, targets: list[Target], rate: float = 20.0, timeout: float = 30.0, failover: bool = False
+    ) -> None:
         self.targets = targets
         self.rate = rate
         self.timeout = timeout
+        self.failover = failover
         self.requests: list[Request] = []
         self._contexts = {target.ca: ssl.create_default_context(cafile=target.ca) for target in targets}
         # As many as can wait for their answers at once.
@@ -137,12 +179,22 @@ class Load:
         self._stop = threading.Event()
         self._clocks = [threading.Thread(target=self._clock, args=(target,), daemon=True) for target in targets]
 
+    def _connect(self, target: Target, number: int) -> socket.socket:
+        first = number % len(target.addresses)
+        addresses = target.addresses[first:] + target.addresses[:first]
+        for address in addresses[:-1] if self.failover else ():
+            try:
+                return socket.create_connection((address, target.port), timeout=FAILOVER_SECONDS)
+            except OSError:
+                continue
+        last = addresses[-1] if self.failover else addresses[0]
+        return socket.create_connection((last, target.port), timeout=self.timeout)
+
     def once(self, target: Target, number: int = 0) -> str:
         """Ask once; return what went wrong, or nothing."""
-        address = target.addresses[number % len(target.addresses)]
         try:
             with (
-                socket.create_connection((address, target.port), timeout=self.timeout) as raw,
+                self._connect(target, number) as raw,
                 self._contexts[target.ca].wrap_socket(raw, server_hostname=target.name) as wrapped,
             ):
                 connection = http.client.HTTPConnection(target.name, timeout=self.timeout)

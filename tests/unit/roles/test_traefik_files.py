@@ -106,3 +106,27 @@ def test_files_of_the_operator(tmp_path: Path) -> None:
         "/etc/traefik/certificates/2.key",
     ]
     assert dynamic["tls"]["stores"]["default"]["defaultCertificate"]["certFile"] == "/etc/traefik/certificates/1.pem"
+
+
+def test_the_gate_closes_the_ports_of_users(tmp_path: Path) -> None:
+    extra = {"entryPoints": {"more": {"address": "10.0.0.1:8004/tcp"}, "quic": {"address": ":8005/udp"}}}
+    variables: dict[str, Any] = {**FEDERATION, "traefik_config_extra": extra}
+    rendered = evaluate(
+        "traefik",
+        tmp_path,
+        variables,
+        unit="lookup('ansible.builtin.template', 'traefik.service.j2')",
+        boot="lookup('ansible.builtin.template', 'traefik-gate.service.j2')",
+    )
+    ports = "--ports 443 80 8002 8003 8004"
+    before, after = "ExecStartPre=-+/usr/local/sbin/traefik-gate", "ExecStop=-+/usr/local/sbin/traefik-gate"
+    assert f"{before} close --seconds 60 {ports}\n" in rendered["unit"]
+    assert f"{after} drain --api http://127.0.0.1:8080 --seconds 70 {ports}\n" in rendered["unit"]
+    assert f"ExecStart=/usr/local/sbin/traefik-gate close --seconds 180 {ports}\n" in rendered["boot"]
+    without = evaluate(
+        "traefik",
+        tmp_path,
+        {**variables, "traefik_hold_connections": False},
+        unit="lookup('ansible.builtin.template', 'traefik.service.j2')",
+    )
+    assert "gate" not in without["unit"]

@@ -79,8 +79,8 @@ def test_connections_that_nobody_accepted_are_counted(gate: Any) -> None:
         "   4: 0100007F:1F90 00000000:0000 0A 00000000:00000007 00:00000000 00000000 0 0 5",
     ]
     text = HEAD + "\n".join(lines)
-    assert gate.unserved(text, [80, 443]) == 4
-    assert gate.unserved(text, [80]) == 0
+    assert gate.count(text, [80, 443])[0] == 4
+    assert gate.count(text, [80]) == (0, 0)
 
 
 def test_a_real_queue_is_seen(gate: Any) -> None:
@@ -88,12 +88,13 @@ def test_a_real_queue_is_seen(gate: Any) -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen(8)
         port = listener.getsockname()[1]
-        assert gate.waiting([port]) == 0
+        assert gate.connections([port]) == (0, 0)
         with socket.create_connection(("127.0.0.1", port)):
-            assert gate.waiting([port]) == 1
+            assert gate.connections([port]) == (1, 0)
             accepted, _ = listener.accept()
+            assert gate.connections([port]) == (0, 1)
             accepted.close()
-            assert gate.waiting([port]) == 0
+            assert gate.connections([port]) == (0, 0)
 
 
 def test_it_waits_for_the_routes_that_there_were(gate: Any, traefik: Traefik) -> None:
@@ -132,3 +133,32 @@ def test_the_kernel_opens_it_by_itself(gate: Any) -> None:
     text = gate.rules([80, 443], 70)
     assert "{ 80 timeout 70s, 443 timeout 70s }" in text
     assert "flags timeout" in text
+
+
+@pytest.fixture
+def nft(gate: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the packet filter is told, which would ask for the rights of root."""
+    told: list[str] = []
+    monkeypatch.setattr(gate, "nft", told.append)
+    return told
+
+
+def test_the_command_lines_of_the_unit(gate: Any, traefik: Traefik, nft: list[str]) -> None:
+    traefik.serve("www-websecure@file")
+    gate.main(["close", "--seconds", "60", "--ports", "443", "80"])
+    gate.main(["drain", "--api", traefik.url, "--seconds", "70", "--ports", "443", "80"])
+    gate.main(["serve", "--api", traefik.url])
+    assert ["443 timeout 60s" in nft[0], "443 timeout 70s" in nft[1], "delete table" in nft[2]] == [True] * 3
+    assert len(nft) == 3
+
+
+def test_it_opens_where_routes_do_not_come_back(gate: Any, traefik: Traefik, nft: list[str]) -> None:
+    gate.main(["serve", "--api", traefik.url])
+    assert len(nft) == 1
+    assert "delete table" in nft[0]
+
+
+def test_ports_are_needed(gate: Any, nft: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        gate.main(["close"])
+    assert nft == []

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from load import Load, Running, Target, disturbed, percentile
+from load import Load, Running, Target, changes, disturbed, percentile
 
 RATE = 20.0
 
@@ -108,6 +108,26 @@ def test_what_goes_wrong_is_a_failure(target: Target, changes: dict[str, Any], p
 def test_a_target_that_never_answers_does_not_settle(target: Target) -> None:
     with Load([replace(target, path="/missing")], rate=RATE) as load, pytest.raises(AssertionError, match="HTTP 404"):
         load.settle(good=0.2, within=1.0)
+
+
+def test_a_client_that_cannot_connect_goes_on_to_the_next_address_if_it_may(target: Target) -> None:
+    # Nothing listens at the second one.
+    both = replace(target, addresses=("127.0.0.1", "127.0.0.9"))
+    with Load([both], rate=RATE, failover=True) as load:
+        load.wait(0.5)
+    assert load.requests
+    assert load.failures() == []
+    with Load([both], rate=RATE) as strict:
+        strict.wait(0.5)
+    assert 0 < len(strict.failures()) < len(strict.requests)
+    with Load([replace(both, path="/hangup")], rate=RATE, failover=True) as sent:
+        sent.wait(0.3)
+    assert len(sent.failures()) == len(sent.requests) > 0
+
+
+def test_changes_are_read_from_the_recap() -> None:
+    recap = "PLAY RECAP ***\na : ok=1    changed=2    unreachable=0\nb-c                  : ok=12   changed=0 x\n"
+    assert changes(recap) == {"a": 2, "b-c": 0}
 
 
 def test_percentile() -> None:

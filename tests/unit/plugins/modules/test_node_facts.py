@@ -141,6 +141,44 @@ def test_binary_version(tmp_path: Path) -> None:
     assert node_facts.binary_version(str(tmp_path / "file")) is None
 
 
+def process(proc: Path, pid: int, executable: str, *arguments: str) -> None:
+    directory = proc / str(pid)
+    directory.mkdir()
+    (directory / "exe").symlink_to(executable)
+    (directory / "cmdline").write_bytes("\0".join([executable, *arguments]).encode() + b"\0")
+
+
+def test_running_versions(tmp_path: Path) -> None:
+    process(tmp_path, 10, "/opt/imagine/nomad/1.11.3-0123456789ab/nomad", "agent", "-config=/etc/nomad.d")
+    # What Nomad leaves running while it restarts.
+    process(tmp_path, 11, "/opt/imagine/nomad/1.10.5-0123456789ab/nomad", "logmon")
+    process(tmp_path, 12, "/opt/imagine/traefik/3.6.15-0123456789ab/traefik (deleted)", "--configFile=/etc/x")
+    process(tmp_path, 13, "/usr/bin/consul", "agent")
+    (tmp_path / "14").mkdir()
+    (tmp_path / "self").mkdir()
+    assert node_facts.running_versions(str(tmp_path)) == {"consul": None, "nomad": "1.11.3", "traefik": "3.6.15"}
+
+
+def test_boot_epoch(tmp_path: Path) -> None:
+    assert node_facts.boot_epoch(str(tmp_path)) is None
+    (tmp_path / "1").mkdir()
+    (tmp_path / "uptime").write_text("1000.00 3.00\n")
+    started = 400 * os.sysconf("SC_CLK_TCK")
+    (tmp_path / "1" / "stat").write_text(f"1 (a (b) c) S {' '.join(['0'] * 18)} {started} 0\n")
+    assert node_facts.boot_epoch(str(tmp_path)) == pytest.approx(time.time() - 600, abs=2)
+
+
+def test_reboot_required(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    debian: Any = Module({})
+    monkeypatch.setattr(node_facts, "REBOOT_REQUIRED", str(tmp_path / "reboot-required"))
+    assert not node_facts.reboot_required(debian)
+    (tmp_path / "reboot-required").touch()
+    assert node_facts.reboot_required(debian)
+    for code in (0, 1):
+        red: Any = Module({"needs-restarting": (code, "")})
+        assert node_facts.reboot_required(red) is bool(code)
+
+
 def test_mounts() -> None:
     text = (
         "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"

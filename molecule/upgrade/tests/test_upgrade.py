@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""Upgrades and reboots all nodes while a module at each site is asked twenty times a second."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from federation import Federation
+from load import (
+    Load,
+    Running,
+    Summary,
+    Target,
+    allocations,
+    changes,
+    deploy_modules,
+    disturbed,
+    interrupt,
+    module_at,
+    play,
+    purge_jobs,
+    undisturbed,
+    write_figures,
+)
+
+UPGRADE, REBOOT = "imagine.platform.upgrade", "imagine.platform.reboot"
+OLD = {
+    "release_nomad_version": os.environ.get("UPGRADE_FROM_NOMAD", "1.10.5"),
+    "release_consul_version": os.environ.get("UPGRADE_FROM_CONSUL", "1.22.5"),
+    "release_traefik_version": os.environ.get("UPGRADE_FROM_TRAEFIK", "3.6.15"),
+}
+OLD_VERSIONS = {name.split("_")[1]: version for name, version in OLD.items()}
+
+
+def extra(values: dict[str, Any]) -> list[str]:
+    return ["-e", json.dumps(values)]
+
+
+def running_versions(federation: Federation) -> dict[str, dict[str, str]]:
+    """Versions of the processes of each node, by the directory that their binaries are in."""
+    script = "for p in consul nomad traefik; do readlink /proc/$(systemctl show -P MainPID $p)/exe; done"
+    found = {}
+    for name, node in federation.nodes.items():
+        paths = [line.split("/") for line in node.run(script).split()]
+        found[name] = {parts[-3]: parts[-2].rpartition("-")[0] for parts in paths}
+    return found
+
+
+@pytest.fixture(scope="module")
+def targets(federation: Federation) -> Iterator[list[Target]]:
+    """A federation of the old versions, with a module at each site."""
+    play("imagine.platform.deploy", *extra(OLD))
+    deploy_modules(federation)
+    yield [module_at(federation, site) for site in federation.sites]
+    purge_jobs(federation)
+
+
+@pytest.fixture(scope="module")
+def calm(targets: list[Target]) -> list[Summary]:
+    """What requests take while nothing is done."""
+    return undisturbed(targets)
+
+
+def show(capfd: pytest.CaptureFixture[str], what: str, calm: list[Summary], busy: list[Summary]) -> None:
+    write_figures(what, {"undisturbed": [asdict(one) for one in calm], "under load": [asdict(one) for one in busy]})
+    with capfd.disabled():
+        print(f"\n{what}\n" + "\n".join(f"  undisturbed  {one}" for one in calm))
+        print("\n".join(f"  meanwhile    {one}" for one in busy))
+
+
+def check_moved(federation: Federation, before: dict[str, Running]) -> None:
+    """Every job runs as often as before, in allocations none of which was restarted."""
+    after = allocations(federation)
+    assert sorted(one.job for one in after.values()) == sorted(one.job for one in before.values())
+    assert [one for one in after.values() if one.restarts] == []
+    # All nodes were drained, so that all have moved; none came back in the allocation that it was.
+    assert set(disturbed(before, after)) == set(before)
+
+
+def check_given_back(federation: Federation) -> None:
+    token = federation.secrets["nomad"]["tokens"]["operator"]
+    for listed in federation.nomad("/v1/nodes", token).json():
+        node = federation.nomad(f"/v1/node/{listed['ID']}", token).json()
+        assert node["SchedulingEligibility"] == "eligible", node["Name"]
+        assert "maintenance" not in node["Meta"], node["Name"]
+
+
+def test_upgrade_from_the_versions_before(
+    federation: Federation, targets: list[Target], calm: list[Summary], capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = running_versions(federation)
+    assert all(versions == OLD_VERSIONS for versions in found.values()), found
+    checked = play(UPGRADE, "--check")
+    assert all(count for host, count in changes(checked.stdout).items() if host in federation.nodes)
+    assert running_versions(federation) == found
+    before = allocations(federation)
+    assert len(before) == len(targets)
+    with Load(targets) as load:
+        load.settle()
+        # Stopped in the middle, between a node's new binaries and their start, and once more while a node makes way.
+        interrupt(UPGRADE, "Restart Nomad servers one after the other where a file changed, and wait for the leader", 1)
+        interrupt(UPGRADE, "Drain the node", 2)
+        play(UPGRADE)
+        load.wait(5)
+    show(capfd, "upgrade", calm, load.summaries())
+    assert load.failures() == []
+    found = running_versions(federation)
+    assert len({json.dumps(versions) for versions in found.values()}) == 1, found
+    assert all(set(versions) == {"consul", "nomad", "traefik"} for versions in found.values()), found
+    assert all(versions[name] != OLD_VERSIONS[name] for versions in found.values() for name in versions), found
+    check_moved(federation, before)
+    check_given_back(federation)
+
+
+def test_upgrade_a_second_time_changes_nothing(federation: Federation, targets: list[Target]) -> None:
+    before = allocations(federation)
+    counts = changes(play(UPGRADE).stdout)
+    assert set(federation.nodes) <= set(counts)
+    assert not any(counts.values()), counts
+    assert allocations(federation) == before
+
+
+@pytest.mark.parametrize(("variable", "version"), list(OLD.items()))
+def test_upgrade_backwards_is_refused(
+    federation: Federation, targets: list[Target], variable: str, version: str
+) -> None:
+    before = running_versions(federation)
+    done = play(UPGRADE, *extra({variable: version}), check=False)
+    assert done.returncode != 0
+    assert "that is a downgrade" in done.stdout
+    assert "nothing was changed" in done.stdout
+    assert f"set {variable} to" in done.stdout
+    assert not any(changes(done.stdout).values())
+    assert running_versions(federation) == before
+
+
+def test_upgrade_then_reboot(
+    federation: Federation, targets: list[Target], calm: list[Summary], capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = allocations(federation)
+    script = "stat -c %Y /proc/1/cmdline; systemctl show -P UserspaceTimestamp"
+    started = {name: node.run(script) for name, node in federation.nodes.items()}
+    idle = play(REBOOT)
+    assert not any(changes(idle.stdout).values()), "no node says that it has to be rebooted"
+    with Load(targets, failover=True) as load:
+        load.settle()
+        play(REBOOT, *extra({"maintenance_reboot_all": True}))
+        load.wait(5)
+    show(capfd, "reboot", calm, load.summaries())
+    assert load.failures() == []
+    again = {name: node.run(script) for name, node in federation.nodes.items()}
+    assert all(started[name] != again[name] for name in started)
+    check_moved(federation, before)
+    check_given_back(federation)

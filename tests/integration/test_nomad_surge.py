@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""A service runs on a second real client as well while the first one gives it away."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from nomad_agent import AgentProcess, Server, agent_config, free_ports
+
+SLEEP = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+JOB: dict[str, Any] = {
+    "ID": "surge",
+    "Name": "surge",
+    "Type": "service",
+    "Datacenters": ["*"],
+    "TaskGroups": [
+        {
+            "Name": "web",
+            "Count": 1,
+            "Networks": [{"DynamicPorts": [{"Label": "api"}]}],
+            "Update": {"MinHealthyTime": 0},
+            "Migrate": {"MinHealthyTime": 0, "HealthyDeadline": 60_000_000_000},
+            "Tasks": [
+                {
+                    "Name": "main",
+                    "Driver": "raw_exec",
+                    "Config": {"command": "/bin/sh", "args": ["-c", SLEEP]},
+                    "Resources": {"CPU": 20, "MemoryMB": 20},
+                }
+            ],
+        }
+    ],
+}
+CHECKOUT = Path(__file__).resolve().parents[2]
+Ask = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def second_client(nomad_process: AgentProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One more client of the agent that all tests share."""
+    directory: Path = tmp_path_factory.mktemp("client")
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        shutil.copy(nomad_process.directory / name, directory / name)
+    first = json.loads((nomad_process.directory / "agent.json").read_text())
+    http, rpc, serf = free_ports(3)
+    config = {
+        **agent_config(directory, "node-2", http, rpc, serf),
+        "bind_addr": "127.0.0.1",
+        "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
+        "data_dir": str(directory / "data"),
+        "client": {"enabled": True, "servers": [f"127.0.0.1:{first['ports']['rpc']}"], "meta": {"domain": "ifca"}},
+        "plugin": [{"raw_exec": {"config": [{"enabled": True}]}}],
+    }
+    (directory / "agent.json").write_text(json.dumps(config))
+    server = Server(directory, http, os.environ["NOMAD_BINARY"])
+    server.start()
+    yield server
+    server.kill()
+    # What a client that is gone leaves behind could not be removed.
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for place in reversed([one for one in mounts if one.startswith(f"{directory}/")]):
+        subprocess.run(["umount", place], check=True)
+
+
+@pytest.fixture
+def ask(nomad_agent: Any) -> Ask:
+    def call(path: str, method: str = "GET", body: Any = None) -> Any:
+        answer = requests.request(
+            method,
+            f"{nomad_agent.address}/v1/{path}",
+            headers={"X-Nomad-Token": nomad_agent.token},
+            verify=str(nomad_agent.directory / "ca.pem"),
+            json=body,
+            timeout=30,
+        )
+        assert answer.ok, (path, answer.text)
+        return answer.json()
+
+    return call
+
+
+@pytest.fixture
+def running(nomad: Any, second_client: Server, ask: Ask, eventually: Any) -> Iterator[dict[str, Any]]:
+    """The job, on the first of two nodes."""
+    nomad("nomad_node_info", names=["node-1", "node-2"], wait=True, wait_timeout=90)
+    nomad("nomad_node", name="node-1", drain=False, eligibility="eligible")
+    nomad("nomad_node", name="node-2", eligibility="ineligible")
+    ask("jobs", "POST", {"Job": JOB})
+    (allocation,) = eventually(lambda: alive(ask))
+    nomad("nomad_node", name="node-1", eligibility="ineligible")
+    nomad("nomad_node", name="node-2", eligibility="eligible")
+    yield allocation
+    nomad("nomad_surge", name="node-1", state="absent")
+    ask("job/surge?purge=true", "DELETE")
+    eventually(lambda: not alive(ask))
+    nomad("nomad_node", name="node-1", drain=False, eligibility="eligible")
+    # Other tests know of one node.
+    nomad("nomad_node", name="node-2", eligibility="ineligible")
+
+
+def alive(ask: Ask) -> list[dict[str, Any]]:
+    listed = ask("job/surge/allocations")
+    return [one for one in listed if one["ClientStatus"] == "running" and one["DesiredStatus"] == "run"]
+
+
+def nodes(ask: Ask) -> list[str]:
+    return sorted(one["NodeName"] for one in alive(ask))
+
+
+def records(ask: Ask) -> list[str]:
+    return [one["Path"] for one in ask("vars?prefix=imagine/surge")]
+
+
+def test_from_one_node_to_the_other(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:
+    planned = nomad("nomad_surge", name="node-1", check_mode=True)
+    assert (planned["changed"], nodes(ask), records(ask)) == (True, ["node-1"], [])
+    begun = nomad("nomad_surge", name="node-1", shutdown_delay=1, wait_timeout=60)
+    assert begun["changed"]
+    assert begun["jobs"] == ["default/surge"]
+    assert begun["diff"] == {"before": {"default/surge": {"web": 1}}, "after": {"default/surge": {"web": 2}}}
+    (endpoint,) = begun["endpoints"]
+    assert endpoint["name"] == "surge/web/api"
+    assert len(endpoint["addresses"]) == 2
+    assert nodes(ask) == ["node-1", "node-2"]
+    assert records(ask) == ["imagine/surge/node-1"]
+    # What ran goes on as it was.
+    first = next(one for one in alive(ask) if one["NodeName"] == "node-1")
+    assert first["ID"] == running["ID"]
+    assert first["TaskStates"]["main"]["StartedAt"] == running["TaskStates"]["main"]["StartedAt"]
+    assert not nomad("nomad_surge", name="node-1", shutdown_delay=1)["changed"]
+
+    nomad("nomad_node", name="node-1", drain=True, wait_timeout=60)
+    after = nomad("nomad_surge", name="node-1", wait_timeout=60)
+    assert not after["changed"]
+    assert len(after["endpoints"][0]["addresses"]) == 2
+    assert nodes(ask) == ["node-2", "node-2"]
+
+    assert nomad("nomad_surge", name="node-1", state="absent", check_mode=True)["changed"]
+    assert len(nodes(ask)) == 2
+    ended = nomad("nomad_surge", name="node-1", state="absent", wait_timeout=60)
+    assert ended["changed"]
+    assert ended["diff"]["after"] == {"default/surge": {"web": 1}}
+    assert nodes(ask) == ["node-2"]
+    assert records(ask) == []
+    group = ask("job/surge")["TaskGroups"][0]
+    assert (group["Count"], group["ShutdownDelay"]) == (1, None)
+    assert not nomad("nomad_surge", name="node-1", state="absent")["changed"]
+
+
+def test_without_room_nothing_is_changed(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:
+    nomad("nomad_node", name="node-2", eligibility="ineligible")
+    version = ask("job/surge")["Version"]
+    result = nomad("nomad_surge", fails=True, name="node-1")
+    assert result["msg"].startswith("surge runs on node-1, and no other node takes it: ")
+    assert (ask("job/surge")["Version"], nodes(ask), records(ask)) == (version, ["node-1"], [])
+
+
+def test_whoever_registers_the_job_meanwhile_has_the_last_word(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:
+    nomad("nomad_surge", name="node-1", wait_timeout=60)
+    ask("jobs", "POST", {"Job": {**JOB, "Priority": 70}})
+    ended = nomad("nomad_surge", name="node-1", state="absent")
+    assert not ended["changed"]
+    assert ask("job/surge")["Priority"] == 70
+    assert records(ask) == []
+
+
+def test_a_node_without_services_needs_nothing(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:
+    result = nomad("nomad_surge", name="node-2")
+    assert (result["changed"], result["jobs"], result["endpoints"]) == (False, [], [])
+
+
+def test_mistakes(nomad: Any, running: dict[str, Any]) -> None:
+    assert "There is no node 'ghost'" in nomad("nomad_surge", fails=True, name="ghost")["msg"]
+    assert "give 0 or more" in nomad("nomad_surge", fails=True, name="node-1", shutdown_delay=-1)["msg"]
+
+
+def maintain(directory: Path, agent: Any, *files: str, **variables: Any) -> Any:
+    """Run task files of the role maintenance for node-1, which is its own ingress node."""
+    connection = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False}
+    node = {**connection, "site_name": "ifca", "site_vos": [], "node_roles": ["server", "ingress", "compute"]}
+    children = {name: {"hosts": {"node-1": {}}} for name in ("site_ifca", "role_server", "role_ingress")}
+    inventory = {"all": {"hosts": {"node-1": node}, "children": children}}
+    (directory / "hosts.json").write_text(json.dumps(inventory))
+    roles = [{"import_role": {"name": "imagine.platform.maintenance", "tasks_from": one}} for one in files]
+    (directory / "play.json").write_text(json.dumps([{"hosts": "node-1", "gather_facts": False, "tasks": roles}]))
+    api = {"nomad_address": agent.address, "nomad_ca_cert": str(agent.directory / "ca.pem"), "nomad_token": agent.token}
+    values = {
+        "_maintenance_api": api,
+        "maintenance_action": "upgrade",
+        "maintenance_timeout": 60,
+        "maintenance_shutdown_delay": 1,
+        "maintenance_drain_deadline": 60,
+        **variables,
+    }
+    (directory / "values.json").write_text(json.dumps(values))
+    return subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", "hosts.json", "play.json", "-e", "@values.json"],
+        cwd=directory,
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith(("NOMAD_", "ANSIBLE_"))},
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+            "ANSIBLE_HOME": str(directory / "ansible"),
+        },
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_role_has_a_node_make_way_and_gives_it_back(
+    nomad: Any, nomad_agent: Any, ask: Ask, running: dict[str, Any], tmp_path: Path
+) -> None:
+    nomad("nomad_node", name="node-1", eligibility="eligible")
+    done = maintain(tmp_path, nomad_agent, "make_way")
+    assert done.returncode == 0, done.stdout
+    assert nodes(ask) == ["node-2"]
+    seen = nomad("nomad_node_info", names=["node-1"])["nodes"][0]
+    assert (seen["eligibility"], seen["meta"]["maintenance"]) == ("ineligible", "upgrade")
+    # A run that was killed begins again.
+    again = maintain(tmp_path, nomad_agent, "make_way")
+    assert again.returncode == 0, again.stdout
+    assert "changed=0" in again.stdout
+    back = maintain(tmp_path, nomad_agent, "give_back")
+    assert back.returncode == 0, back.stdout
+    seen = nomad("nomad_node_info", names=["node-1"])["nodes"][0]
+    assert (seen["eligibility"], seen["meta"].get("maintenance")) == ("eligible", None)
+    assert "changed=0" in maintain(tmp_path, nomad_agent, "give_back").stdout
+
+
+def test_the_role_leaves_a_node_that_cannot_make_way(
+    nomad: Any, nomad_agent: Any, ask: Ask, running: dict[str, Any], tmp_path: Path
+) -> None:
+    nomad("nomad_node", name="node-1", eligibility="eligible")
+    nomad("nomad_node", name="node-2", eligibility="ineligible")
+    done = maintain(tmp_path, nomad_agent, "make_way")
+    assert done.returncode != 0
+    assert "surge runs on node-1, and no other node takes it" in done.stdout
+    assert "node-1 was left as it" in done.stdout
+    seen = nomad("nomad_node_info", names=["node-1"])["nodes"][0]
+    assert (seen["eligibility"], seen["meta"].get("maintenance")) == ("eligible", None)
+    assert [one["ID"] for one in alive(ask)] == [running["ID"]]
+
+
+def test_the_role_keeps_a_node_ineligible_that_was_so_before(
+    nomad: Any, nomad_agent: Any, ask: Ask, running: dict[str, Any], tmp_path: Path
+) -> None:
+    done = maintain(tmp_path, nomad_agent, "make_way", "give_back")
+    assert done.returncode == 0, done.stdout
+    seen = nomad("nomad_node_info", names=["node-1"])["nodes"][0]
+    assert (seen["eligibility"], seen["meta"].get("maintenance")) == ("ineligible", None)
+    assert nodes(ask) == ["node-2"]
