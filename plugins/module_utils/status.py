@@ -740,6 +740,9 @@ class Judge:
         disk = min(facts.get("disks") or [], key=lambda one: one["free_percent"], default=None)
         consul = str(self.service(node, "consul").get("leader", ""))
         mine = self.worst(one for one in self.findings if one["node"] == node.name)
+        if state in (UNREACHABLE, BROKEN):
+            # Told of its whole site, perhaps.
+            mine = ERROR
         return {
             "name": node.name,
             "site": node.site,

@@ -21,7 +21,8 @@ WORDS = {"ok": "ok", "warning": "warning", "error": "error", "unknown": "not kno
 SIGNS = {"ok": "✓", "warning": "!", "error": "✕", "unknown": "?"}
 SERVICES = {"consul": "Consul", "nomad": "Nomad", "docker": "Docker", "traefik": "Traefik"}
 # The map in units of its own: the page gives it whatever width there is.
-WIDTH, HEIGHT, MARGIN = 900.0, 460.0, 90.0
+WIDTH, MARGIN = 900.0, 90.0
+LEAST_HEIGHT, MOST_HEIGHT = 280.0, 520.0
 RADIUS = 20.0
 APART = 118.0
 
@@ -45,7 +46,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .verdict { font-weight: 600; border-left-width: .4rem; }
 .verdict.ok { border-left-color: var(--ok); } .verdict.error { border-left-color: var(--error); }
 .verdict.warning { border-left-color: var(--warning); }
-.verdict p { margin: 0; }
+.verdict p { margin: 0; } .verdict dl { color: var(--text); }
 .figures { display: flex; flex-wrap: wrap; gap: .5rem 2rem; margin: .75rem 0 0; font-weight: 400; }
 .figures div { min-width: 6rem; } .figures dt { color: var(--soft); font-size: .85rem; } .figures dd { margin: 0; }
 .scroll { overflow-x: auto; margin: 0 -1rem; padding: 0 1rem; }
@@ -67,7 +68,7 @@ ul.findings li { border-top: 1px solid var(--line); padding: .7rem 0; }
 ul.findings li:first-child { border-top: 0; padding-top: 0; } ul.findings li:last-child { padding-bottom: 0; }
 ul.findings p { margin: .25rem 0 0; overflow-wrap: anywhere; }
 pre { background: var(--code); border-radius: .4rem; padding: .5rem .7rem; margin: .4rem 0 0; overflow-x: auto;
-  font: .85rem/1.45 ui-monospace, monospace; user-select: all; white-space: pre-wrap; overflow-wrap: anywhere; }
+  font: .85rem/1.45 ui-monospace, monospace; user-select: all; }
 figure { margin: 0; } figcaption { color: var(--soft); font-size: .85rem; margin-top: .5rem; }
 svg { display: block; width: 100%; height: auto; border-radius: .4rem; background: var(--sea); }
 svg text { font: 15px system-ui, sans-serif; fill: var(--text); text-anchor: middle; }
@@ -126,18 +127,23 @@ def section(title: str, body: str) -> str:
 # The map
 
 
-def places(sites: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
+def places(sites: Sequence[Mapping[str, Any]], view: View) -> dict[str, tuple[float, float]]:
     """Where each site is on the map; those whose place is not known are in a row below."""
-    known = [site for site in sites if is_number(site["latitude"]) and is_number(site["longitude"])]
-    found: dict[str, list[float]] = {}
-    view = View(known)
-    for site in known:
-        found[site["name"]] = list(view.point(float(site["latitude"]), float(site["longitude"])))
-    separate(found)
+    found = {
+        site["name"]: list(view.point(float(site["latitude"]), float(site["longitude"])))
+        for site in sites
+        if has_place(site)
+    }
+    separate(found, view.height)
     rest = [site["name"] for site in sites if site["name"] not in found]
     for number, name in enumerate(rest):
-        found[name] = [WIDTH * (number + 1) / (len(rest) + 1), HEIGHT - 45]
+        found[name] = [WIDTH * (number + 1) / (len(rest) + 1), view.height + 30]
     return {name: (round(x, 1), round(y, 1)) for name, (x, y) in found.items()}
+
+
+def has_place(site: Mapping[str, Any]) -> bool:
+    """Whether it is known where a site is."""
+    return is_number(site["latitude"]) and is_number(site["longitude"])
 
 
 def is_number(value: Any) -> bool:
@@ -156,12 +162,13 @@ class View:
         self.narrowing = max(math.cos(math.radians(self.latitude)), 0.2)
         wide = max((max(longitudes) - min(longitudes)) * self.narrowing, 4.0)
         high = max(max(latitudes) - min(latitudes), 3.0)
-        self.scale = min((WIDTH - 2 * MARGIN) / wide, (HEIGHT - 2 * MARGIN) / high)
+        self.scale = min((WIDTH - 2 * MARGIN) / wide, (MOST_HEIGHT - 2 * MARGIN) / high)
+        self.height = min(max(high * self.scale + 2 * MARGIN, LEAST_HEIGHT), MOST_HEIGHT)
 
     def point(self, latitude: float, longitude: float) -> tuple[float, float]:
         """Where a place is on the map."""
         x = WIDTH / 2 + (longitude - self.longitude) * self.narrowing * self.scale
-        return x, HEIGHT / 2 - 15 - (latitude - self.latitude) * self.scale
+        return x, self.height / 2 - 15 - (latitude - self.latitude) * self.scale
 
     def grid(self) -> str:
         """Lines of latitude and longitude at round numbers of degrees."""
@@ -169,18 +176,20 @@ class View:
         parts = []
         for degree in range(-180, 181, step):
             x, y = self.point(float(degree), float(degree))
-            if 0 < y < HEIGHT and abs(degree) <= 90:
+            if 0 < y < self.height - 20 and abs(degree) <= 90:
                 parts.append(f'<line class="grid" x1="0" x2="{WIDTH:.0f}" y1="{y:.1f}" y2="{y:.1f}"/>')
                 side = "N" if degree >= 0 else "S"
                 parts.append(f'<text class="degree" x="20" y="{y - 4:.1f}">{abs(degree)}° {side}</text>')
             if 40 < x < WIDTH:
-                parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{HEIGHT:.0f}"/>')
+                parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{self.height:.0f}"/>')
                 side = "E" if degree >= 0 else "W"
-                parts.append(f'<text class="degree" x="{x + 20:.1f}" y="{HEIGHT - 6:.0f}">{abs(degree)}° {side}</text>')
+                parts.append(
+                    f'<text class="degree" x="{x + 20:.1f}" y="{self.height - 6:.0f}">{abs(degree)}° {side}</text>'
+                )
         return "".join(parts)
 
 
-def separate(found: dict[str, list[float]]) -> None:
+def separate(found: dict[str, list[float]], height: float) -> None:
     """Move sites of one town apart, so that their names can be read."""
     names = sorted(found)
     for _round in range(60):
@@ -198,7 +207,7 @@ def separate(found: dict[str, list[float]]) -> None:
                 push = (APART - distance) / 2 + 0.5
                 for point, way in ((a, -1), (b, 1)):
                     point[0] = min(max(point[0] + way * push * dx / distance, 60), WIDTH - 60)
-                    point[1] = min(max(point[1] + way * push * dy / distance, 40), HEIGHT - 75)
+                    point[1] = min(max(point[1] + way * push * dy / distance, 40), height - 85)
                 moved = True
         if not moved:
             return
@@ -222,39 +231,48 @@ def ways(report: Mapping[str, Any], at: Mapping[str, tuple[float, float]]) -> st
         parts.append(f'<line class="way {way["state"]}" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>')
         said = "cut" if way["state"] == "error" else "" if way["ms"] is None else f"{way['ms']:.3g} ms"
         if said:
-            x, y = (x1 + x2) / 2, (y1 + y2) / 2 - 6
-            parts.append(f'<text class="soft label" x="{x:.1f}" y="{y:.1f}">{said}</text>')
+            # Beside the line, above it or to its left, since names are below their sites.
+            length = math.hypot(x2 - x1, y2 - y1) or 1.0
+            steep = abs(y2 - y1) > abs(x2 - x1) / 2
+            rise = abs(x2 - x1) / length
+            x, y = (x1 + x2) / 2 - (14 if steep else 0), (y1 + y2) / 2 - 10 * rise
+            anchor = ' style="text-anchor: end"' if steep else ""
+            parts.append(f'<text class="soft label" x="{x:.1f}" y="{y:.1f}"{anchor}>{said}</text>')
     return "".join(parts)
 
 
 def site_map(report: Mapping[str, Any]) -> str:
     """The sites where they are, and whether their nodes reach each other."""
     sites = report["sites"]
-    at = places(sites)
-    known = [site for site in sites if is_number(site["latitude"]) and is_number(site["longitude"])]
-    parts = [View(known).grid() if known else "", ways(report, at)]
+    known = [site for site in sites if has_place(site)]
+    view = View(known)
+    at = places(sites, view)
+    height = view.height if known == sites else view.height + 110
+    parts = [view.grid() if known else "", ways(report, at)]
     for site in sites:
         x, y = at[site["name"]]
         ready = "?" if site["clients_ready"] is None else site["clients_ready"]
-        below = f"{ready} of {site['clients']} clients ready"
-        if site["gpus"]:
-            below += f", {site['gpus_free']} GPUs free"
+        below = [f"{ready} of {site['clients']} ready", f"{site['gpus_free']} GPUs free" if site["gpus"] else ""]
+        lines = "".join(
+            f'<text class="soft label" x="{x}" y="{y + RADIUS + 35 + 16 * number:.1f}">{text(line)}</text>'
+            for number, line in enumerate(line for line in below if line)
+        )
         name = site["name"] + (" ★" if site["nomad_leader"] else "")
         state = site["state"]
         parts.append(
             f"<g><title>{text(site['title'] or site['name'])}: {WORDS[state]}</title>"
             f'<circle class="{state}" cx="{x}" cy="{y}" r="{RADIUS:.0f}"/>'
             f'<text class="sign {state}" x="{x}" y="{y + 7:.1f}">{SIGNS[state]}</text>'
-            f'<text class="label" x="{x}" y="{y + RADIUS + 19:.1f}">{text(name)}</text>'
-            f'<text class="soft label" x="{x}" y="{y + RADIUS + 36:.1f}">{text(below)}</text></g>'
+            f'<text class="label" x="{x}" y="{y + RADIUS + 18:.1f}">{text(name)}</text>{lines}</g>'
         )
     told = "; ".join(f"{site['name']}: {WORDS[site['state']]}" for site in sites)
     caption = (
-        "Sites by latitude and longitude. ★ has Nomad's leader. A line says that nodes of one site reach the Nomad "
-        "server of the other, and how long that takes; a dotted one that they do not."
+        "Sites by latitude and longitude, with how many of their Nomad clients are ready. ★ has Nomad's leader. A line "
+        "says that nodes of one site reach the Nomad server of the other, and how long that takes; a dotted one that "
+        "they do not."
     )
     return (
-        f'<figure><div class="map"><svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" '
+        f'<figure><div class="map" tabindex="0"><svg viewBox="0 0 {WIDTH:.0f} {height:.0f}" role="img" '
         f'aria-label="Sites: {text(told)}">{"".join(parts)}</svg></div><figcaption>{caption}</figcaption></figure>'
     )
 
