@@ -312,6 +312,8 @@ class Questions:
 
 def get(url: str, ca: str | None, token: str = "") -> Any:
     """Return the JSON that a service answers with; text where it is none."""
+    if ca is not None and not os.path.exists(ca):
+        raise OSError(f"{ca} is missing")
     headers = {"X-Consul-Token": token} if token else None
     answer = open_url(url, timeout=SECONDS, use_proxy=False, ca_path=ca, headers=headers)
     body = answer.read(4 * MEBIBYTE).decode("utf-8", "replace")
