@@ -20,7 +20,9 @@ from testinfra.backend.ssh import SshBackend
 from testinfra.host import Host
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Several with a colon between them: a scenario may add to the inventory of the local federation.
 INVENTORY = os.environ.get("FEDERATION_INVENTORY", os.path.join(REPOSITORY, "inventories", "local"))
+INVENTORIES = [f"--inventory={source}" for source in INVENTORY.split(os.pathsep)]
 
 
 @dataclass
@@ -116,7 +118,7 @@ def evaluated() -> dict[str, dict[str, Any]]:
     """Return the variables of each node; asks Ansible once, since only it evaluates the inventory's templates."""
     expression = "{{ dict(" + ", ".join(f"{name}={name} | default(none)" for name in NODE_VARIABLES) + ") }}"
     done = subprocess.run(
-        ["ansible", "-i", INVENTORY, "role_*", "-m", "ansible.builtin.debug", "-a", f"msg={expression}"],
+        ["ansible", *INVENTORIES, "role_*", "-m", "ansible.builtin.debug", "-a", f"msg={expression}"],
         check=True,
         capture_output=True,
         text=True,
@@ -213,7 +215,7 @@ def ask(
 def node_names() -> list[str]:
     """Return the names of the nodes, for tests that run once a node."""
     done = subprocess.run(
-        ["ansible-inventory", "-i", INVENTORY, "--list"], check=True, capture_output=True, text=True, cwd=REPOSITORY
+        ["ansible-inventory", *INVENTORIES, "--list"], check=True, capture_output=True, text=True, cwd=REPOSITORY
     )
     hostvars = json.loads(done.stdout)["_meta"]["hostvars"]
     return sorted(name for name, values in hostvars.items() if "node_roles" in values)

@@ -1,0 +1,271 @@
+# Copyright (c) 2026 imagine.platform contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Users who ask modules all the time while something is done to the federation, and what became of their requests.
+
+with Load([module_at(federation, site) for site in federation.sites]) as load:
+    load.settle()
+    play("imagine.platform.reboot")
+assert load.failures() == []
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import os
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from federation import INVENTORIES, REPOSITORY, Federation
+
+CHECKOUT = Path(REPOSITORY)
+
+
+def play(playbook: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a playbook on the federation to its end."""
+    done = subprocess.run(
+        ["ansible-playbook", *INVENTORIES, playbook, *arguments], capture_output=True, text=True, cwd=CHECKOUT
+    )
+    assert done.returncode == 0 or not check, done.stdout[-6000:] + done.stderr[-2000:]
+    return done
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked: a host name over HTTPS, at one of these addresses."""
+
+    site: str
+    name: str
+    addresses: tuple[str, ...]
+    ca: str
+    path: str = "/v2/models/"
+    port: int = 443
+
+
+def module_name(site: str) -> str:
+    return f"digits-{site}"
+
+
+def deploy_module(site: str, **variables: Any) -> None:
+    """Deploy the demonstration module at a site, as a user would, and wait until it runs."""
+    play("testbed/demo.yml", "-e", json.dumps({"demo_name": module_name(site), "demo_site": site, **variables}))
+
+
+def deploy_modules(federation: Federation) -> None:
+    """Deploy a module at each site."""
+    subprocess.run([CHECKOUT / "testbed" / "module" / "build"], check=True, stdout=subprocess.DEVNULL)
+    for site in federation.sites:
+        deploy_module(site)
+
+
+def purge_jobs(federation: Federation) -> None:
+    """Take all jobs away; their cores are free again for the checks that follow."""
+    token = federation.secrets["nomad"]["tokens"]["operator"]
+    for job in federation.nomad("/v1/jobs?namespace=*", token).json():
+        path = f"/v1/job/{job['ID']}?purge=true&namespace={job['Namespace']}"
+        assert federation.nomad(path, token, method="DELETE").status == 200
+
+
+def module_at(federation: Federation, site: str) -> Target:
+    """The module that deploy_module deployed at a site, behind all ingress nodes of the site."""
+    nodes = [node for node in federation.having("ingress") if node.site == site]
+    base = federation.variables["federation_vos"][0]["base_domain"]
+    name = f"api-{module_name(site)}.{nodes[0].variables['site_domain']}-{base}"
+    return Target(site, name, tuple(node.address for node in nodes), federation.ca("ingress"))
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request: when it was due (by the monotonic clock), how long it took from then on, and what went wrong."""
+
+    site: str
+    due: float
+    seconds: float
+    problem: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of the requests to one site; times in seconds."""
+
+    site: str
+    asked: int
+    failed: int
+    median: float
+    percentile_99: float
+    longest: float
+    problems: dict[str, int]
+
+    def __str__(self) -> str:
+        line = (
+            f"{self.site}: {self.asked} requests, {self.failed} failed, median {self.median * 1000:.0f} ms, "
+            f"99th percentile {self.percentile_99 * 1000:.0f} ms, longest {self.longest * 1000:.0f} ms"
+        )
+        return f"{line}; {self.problems}" if self.problems else line
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return the smallest of C(values) that at least this share of them does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
+
+
+class Load:
+    """Asks each target C(rate) times a second, each time over a connection of its own and once only.
+
+    Requests start when they are due, whether the ones before have their answer or not: whoever waited for a slow answer
+    would ask less often while it matters. A time counts from when the request was due.
+    """
+
+    def __init__(self, targets: list[Target], rate: float = 20.0, timeout: float = 30.0) -> None:
+        self.targets = targets
+        self.rate = rate
+        self.timeout = timeout
+        self.requests: list[Request] = []
+        self._contexts = {target.ca: ssl.create_default_context(cafile=target.ca) for target in targets}
+        # As many as can wait for their answers at once.
+        self._pool = ThreadPoolExecutor(max_workers=int(rate * timeout) * len(targets))
+        self._stop = threading.Event()
+        self._clocks = [threading.Thread(target=self._clock, args=(target,), daemon=True) for target in targets]
+
+    def once(self, target: Target, number: int = 0) -> str:
+        """Ask once; return what went wrong, or nothing."""
+        address = target.addresses[number % len(target.addresses)]
+        try:
+            with (
+                socket.create_connection((address, target.port), timeout=self.timeout) as raw,
+                self._contexts[target.ca].wrap_socket(raw, server_hostname=target.name) as wrapped,
+            ):
+                connection = http.client.HTTPConnection(target.name, timeout=self.timeout)
+                connection.sock = wrapped
+                connection.request("GET", target.path, headers={"Connection": "close"})
+                response = connection.getresponse()
+                response.read()
+        except (OSError, http.client.HTTPException) as error:
+            return f"{type(error).__name__}: {error}"
+        return "" if response.status == 200 else f"HTTP {response.status}"
+
+    def _ask(self, target: Target, number: int, due: float) -> None:
+        problem = self.once(target, number)
+        # Appending to a list is atomic.
+        self.requests.append(Request(target.site, due, time.monotonic() - due, problem))
+
+    def _clock(self, target: Target) -> None:
+        started = time.monotonic()
+        number = 0
+        while not self._stop.wait(max(0.0, started + number / self.rate - time.monotonic())):
+            self._pool.submit(self._ask, target, number, started + number / self.rate)
+            number += 1
+
+    def __enter__(self) -> Load:
+        for clock in self._clocks:
+            clock.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for clock in self._clocks:
+            clock.join()
+        self._pool.shutdown(wait=True)
+
+    def settle(self, good: float = 3.0, within: float = 90.0) -> None:
+        """Wait until nothing has failed for C(good) seconds, then forget all requests so far."""
+        deadline = time.monotonic() + within
+        sites = {target.site for target in self.targets}
+        while True:
+            now = time.monotonic()
+            recent = [request for request in list(self.requests) if request.due > now - good]
+            bad = [request for request in recent if request.problem]
+            if {request.site for request in recent} == sites and not bad:
+                oldest = min(request.due for request in recent)
+                if now - oldest > good * 0.8:
+                    break
+            assert now < deadline, f"the modules did not answer within {within:.0f} s: {bad[-1:]}"
+            time.sleep(0.2)
+        self.requests = []
+
+    def wait(self, seconds: float) -> None:
+        """Go on asking for so long."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._stop.wait(left)
+
+    def failures(self) -> list[Request]:
+        return sorted((request for request in self.requests if request.problem), key=lambda request: request.due)
+
+    def summaries(self) -> list[Summary]:
+        """Return what became of the requests, a site a line."""
+        found = []
+        for site in sorted({target.site for target in self.targets}):
+            mine = [request for request in list(self.requests) if request.site == site]
+            times = [request.seconds for request in mine]
+            problems = Counter(request.problem for request in mine if request.problem)
+            found.append(
+                Summary(
+                    site=site,
+                    asked=len(mine),
+                    failed=sum(problems.values()),
+                    median=percentile(times, 0.5),
+                    percentile_99=percentile(times, 0.99),
+                    longest=max(times, default=math.nan),
+                    problems=dict(problems.most_common(5)),
+                )
+            )
+        return found
+
+
+def undisturbed(targets: list[Target], seconds: float = 60.0, rate: float = 20.0) -> list[Summary]:
+    """What the requests take while nothing is done: what a run under load is compared with."""
+    with Load(targets, rate=rate) as load:
+        load.settle()
+        load.wait(seconds)
+    assert load.failures() == []
+    return load.summaries()
+
+
+@dataclass(frozen=True)
+class Running:
+    """An allocation that runs."""
+
+    job: str
+    node: str
+    restarts: int
+    started: str
+
+
+def allocations(federation: Federation) -> dict[str, Running]:
+    """Return the allocations that run, by their ID: what must still be there afterwards."""
+    token = federation.secrets["nomad"]["tokens"]["operator"]
+    listed = federation.nomad("/v1/allocations?namespace=*&task_states=true", token).json()
+    found = {}
+    for entry in listed:
+        if entry["ClientStatus"] == "running" and entry["DesiredStatus"] == "run":
+            states = (entry["TaskStates"] or {}).values()
+            found[entry["ID"]] = Running(
+                job=entry["JobID"],
+                node=entry["NodeName"],
+                restarts=sum(state["Restarts"] for state in states),
+                started=str(sorted(state["StartedAt"] or "" for state in states)),
+            )
+    return found
+
+
+def disturbed(before: dict[str, Running], after: dict[str, Running]) -> dict[str, Running]:
+    """Return those of C(before) that are gone, or were restarted."""
+    return {identifier: running for identifier, running in before.items() if after.get(identifier) != running}
+
+
+def write_figures(name: str, figures: dict[str, Any]) -> None:
+    """Add the figures of a scenario to those that a table is made of."""
+    path = CHECKOUT / "tests" / "output" / "figures" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=2, default=vars) + os.linesep, encoding="utf-8")
