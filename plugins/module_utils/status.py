@@ -240,12 +240,12 @@ class Judge:
             gone = [node for node in members if self.state(node) == UNREACHABLE]
             asked = [node for node in members if self.state(node) != LEFT_OUT]
             if len(gone) > 1 and len(gone) == len(asked):
-                reason = shorten(str(self.seen.machines[gone[0].name].get("msg", "")).strip() or "no answer", 160)
+                reason = self.why_unreachable(gone[0])
                 message = f"none of its {len(gone)} nodes can be reached ({reason}); start the machines or mend the way"
                 self.find(ERROR, f"{message} to them, then deploy", self.commands.deploy(group_of(site)), site=site)
                 continue
             for node in gone:
-                reason = shorten(str(self.seen.machines[node.name].get("msg", "")).strip() or "no answer", 160)
+                reason = self.why_unreachable(node)
                 message = f"the machine cannot be reached ({reason}){self.word_of_nomad(node)}; start it, then deploy"
                 self.find(ERROR, message, self.commands.deploy(node.name), node)
         for node in self.seen.nodes:
@@ -255,6 +255,11 @@ class Judge:
                 lines = [line for line in words.splitlines() if line.strip()] or ["no answer came back"]
                 message = f"the machine cannot be examined ({shorten(lines[-1], 160)}){self.word_of_nomad(node)}"
                 self.find(ERROR, message, self.commands.run(node.name, "ansible.builtin.ping"), node)
+
+    def why_unreachable(self, node: Node) -> str:
+        """The words of SSH, without Ansible's around them."""
+        words = str(self.seen.machines[node.name].get("msg", "")).strip() or "no answer"
+        return shorten(words.rpartition("over ssh: ")[2].removeprefix("Task failed: "), 160)
 
     def word_of_nomad(self, node: Node) -> str:
         """What Nomad says of a machine that cannot be asked."""
@@ -318,6 +323,8 @@ class Judge:
     def judge_certificates(self, node: Node) -> None:
         """Certificates that end, and those that a service has not read yet."""
         for name, entry in sorted((self.facts(node).get("certificates") or {}).items()):
+            if not self.service(node, name).get("exists"):
+                continue
             source = str(node.get("traefik_certificate_source", self.seen.defaults.get("traefik_certificate_source")))
             managed = name != "traefik" or source == "ca"
             on_disk = self.read_certificate(node, name, entry.get("file")) if managed else None

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""The playbook status where nothing is well: it ends in time, with findings, and without a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+GROUPS = CHECKOUT / "inventories" / "local" / "zz_groups.yml"
+
+
+@pytest.fixture
+def hanging() -> Iterator[int]:
+    """A port that takes connections and says nothing, as a machine does whose SSH has stopped."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+@pytest.fixture
+def inventory(tmp_path: Path, hanging: int) -> Path:
+    """A site whose machines are gone, and one whose machine has nothing installed."""
+    sites = {
+        "site_ifca": {
+            "vars": {"site_name": "ifca", "site_domain": "ifca", "site_latitude": 43.5, "site_longitude": -3.8},
+            "hosts": {
+                "ifca-server": {"ansible_port": 1, "node_roles": ["server", "ingress"]},
+                "ifca-compute": {"ansible_port": hanging, "node_roles": ["compute"]},
+            },
+        },
+        "site_incd": {
+            "vars": {"site_name": "incd", "site_domain": "incd"},
+            "hosts": {"incd-server": {"ansible_connection": "local", "node_roles": ["server", "ingress"]}},
+        },
+    }
+    for site in sites.values():
+        site["vars"]["site_vos"] = ["vo.one"]
+        for host in site["hosts"].values():
+            # The machine of the tests is not asked for a password.
+            host.update(ansible_host="127.0.0.1", ansible_become=False)
+    directory = tmp_path / "inventory"
+    (directory / "group_vars" / "all").mkdir(parents=True)
+    (directory / "sites.yml").write_text(yaml.safe_dump(sites))
+    variables = {
+        "federation_name": "test",
+        "federation_vos": [{"name": "vo.one", "namespace": "one", "base_domain": "d.example.org"}],
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    }
+    (directory / "group_vars" / "all" / "federation.yml").write_text(yaml.safe_dump(variables))
+    (directory / "zz_groups.yml").write_text(GROUPS.read_text().partition("compose:")[0])
+    (tmp_path / "password").write_text("x\n")
+    return directory
+
+
+def status(inventory: Path, *arguments: str, **variables: Any) -> tuple[subprocess.CompletedProcess[str], Any, float]:
+    """Run the playbook; its result, its report, and the seconds it took."""
+    data = inventory.parent / "report.json"
+    data.unlink(missing_ok=True)
+    began = time.monotonic()
+    done = subprocess.run(
+        [
+            *("ansible-playbook", "-i", str(inventory), "imagine.platform.status", *arguments),
+            *("-e", json.dumps({"status_data": str(data), **variables})),
+            *("--vault-password-file", str(inventory.parent / "password")),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=inventory.parent,
+        env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+    )
+    seconds = time.monotonic() - began
+    assert "traceback (most recent" not in (done.stdout + done.stderr).lower(), done.stdout[-4000:]
+    return done, json.loads(data.read_text()) if data.exists() else None, seconds
+
+
+def test_machines_that_are_gone_are_findings(inventory: Path) -> None:
+    done, report, seconds = status(inventory)
+    assert done.returncode == 2, done.stdout[-3000:] + done.stderr
+    # SSH that hangs is given up after ten seconds; the rest is the start of Ansible.
+    assert seconds < 90
+    lines = [f"{one['where']}: {one['message']}" for one in report["findings"]]
+    assert any("Nomad has no leader" in line and "0 of 2 servers answer" in line for line in lines)
+    (gone,) = [line for line in lines if line.startswith("site ifca:")]
+    assert "none of its 2 nodes can be reached (ssh: connect to host 127.0.0.1 port 1: Connection refused)" in gone
+    assert "incd-server: Nomad is not installed" in lines
+    assert "The federation is NOT healthy" in done.stdout
+    for line in report["findings"]:
+        assert line["command"].startswith(("ansible-playbook -i ", "ansible -i ")), line
+    page = inventory / ".federation" / "status.html"
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert "NOT healthy" in page.read_text()
+    # Nothing but the page: no secrets are made by looking.
+    assert sorted(path.name for path in page.parent.iterdir()) == ["status.html"]
+
+
+def test_a_machine_that_takes_too_long(inventory: Path) -> None:
+    done, report, _seconds = status(inventory, "--limit", "incd-server", status_node_timeout=1, status_page="")
+    assert done.returncode == 2
+    (node,) = [one for one in report["nodes"] if one["name"] == "incd-server"]
+    assert node["machine"] == "not examinable"
+    assert any("cannot be examined" in one["message"] and "Timed out" in one["message"] for one in report["findings"])
+    # Others are not judged by what nobody looked at.
+    assert not any("cannot be reached" in one["message"] for one in report["findings"])
+    assert not (inventory / ".federation").exists()
+
+
+def test_check_mode_writes_nothing(inventory: Path) -> None:
+    done, report, _seconds = status(inventory, "--limit", "incd-server", "--check")
+    assert done.returncode == 2
+    assert report is None
+    assert not (inventory / ".federation").exists()
+    assert "incd-server: Nomad is not installed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"status_node_timeout": "soon"}, "status_node_timeout"),
+        ({"status_paths": {"a": 1}}, "status_paths"),
+        ({"status_strict": "perhaps"}, "status_strict"),
+    ],
+)
+def test_wrong_values_are_refused(inventory: Path, variables: dict[str, Any], words: str) -> None:
+    done, report, _seconds = status(inventory, "--limit", "incd-server", **variables)
+    assert done.returncode != 0
+    assert report is None
+    assert words in done.stdout
+    assert not (inventory / ".federation").exists()
