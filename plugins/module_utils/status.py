@@ -505,7 +505,7 @@ class Judge:
 
     def forget_member(self, node: Node, name: str) -> str:
         """The command that takes a member out of a site's gossip."""
-        return self.commands.play("node_remove") + f" -e node_remove_names={name}"
+        return self.commands.play("node_remove") + f" -e node_remove_nodes={name}"
 
     # Nomad's servers
 
@@ -598,7 +598,7 @@ class Judge:
                     one["address"] == f"{public_address(n)}:{NOMAD_PORT}" for n in self.servers
                 ):
                     message = f"Nomad server {name} at {one['address']} votes and is not in the inventory"
-                    command = self.commands.play("node_remove") + f" -e node_remove_names={name}"
+                    command = self.commands.play("node_remove") + f" -e node_remove_nodes={name}"
                     self.find(ERROR if one["gossip"] != "alive" else WARNING, message, command)
         if len(self.servers) > 2 and known["failure_tolerance"] < 1:
             message = f"no further Nomad server may be lost: {known['voters']} vote"
@@ -686,7 +686,7 @@ class Judge:
         for (site, name), known in sorted(self.api_nodes.items()):
             if name not in self.nodes and not known["registered"] and known["client_status"] != "down":
                 message = f"Nomad's node {name} is neither registered nor in the inventory"
-                command = self.commands.play("node_remove") + f" -e node_remove_names={name}"
+                command = self.commands.play("node_remove") + f" -e node_remove_nodes={name}"
                 self.find(WARNING, message, command, site=site)
         # Sites of other operators are not in our inventory.
         for site in registered["sites"]:
