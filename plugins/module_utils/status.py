@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible_collections.imagine.platform.plugins.module_utils import certificates
 from ansible_collections.imagine.platform.plugins.module_utils.errors import shorten
@@ -41,6 +42,8 @@ OK, UNKNOWN = "ok", "unknown"
 PRODUCTS = {"consul": "Consul", "nomad": "Nomad", "docker": "Docker", "traefik": "Traefik"}
 #: How a machine stands to the one who asks.
 EXAMINED, UNREACHABLE, BROKEN, LEFT_OUT = "examined", "unreachable", "not examinable", "left out"
+#: What each answer of the API has.
+KEYS = {"leaders": "servers", "servers": "servers", "sites": "sites", "nodes": "nodes", "deployments": "deployments"}
 # Seconds for which it is told that a service died and was started again.
 RECENT = 3600.0
 #: Deployments in these states serve nobody and ought to.
@@ -73,10 +76,16 @@ class Seen:
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     def answer(self, name: str) -> Mapping[str, Any] | None:
-        """What the API said, None where it said nothing."""
+        """What the API said, None where it said nothing; that a task may fail hides that it has failed."""
         found = self.answers.get(name)
-        usable = found and not found.get("failed") and not found.get("skipped") and not found.get("unreachable")
-        return found if usable else None
+        return found if found and KEYS[name] in found else None
+
+    def refused(self, name: str) -> str:
+        """Why the API did not say what it was asked, empty where it did, or was not asked."""
+        found = self.answers.get(name)
+        if found is None or found.get("skipped") or KEYS[name] in found:
+            return ""
+        return shorten(str(found.get("msg") or "no answer"), 300)
 
 
 def group_of(site: str) -> str:
@@ -149,7 +158,7 @@ class Judge:
         self.certificates: list[Json] = []
         self.links: list[Json] = []
         leaders = seen.answer("leaders") or {}
-        self.api = {str(one["address"]): one for one in leaders.get("servers", [])}
+        self.api = {urlsplit(str(one["address"])).hostname: one for one in leaders.get("servers", [])}
         self.leader = str(leaders.get("leader", ""))
         self.api_nodes = {(one["site"], one["name"]): one for one in (seen.answer("nodes") or {}).get("nodes", [])}
 
@@ -517,19 +526,17 @@ class Judge:
 
     def api_of(self, node: Node) -> Mapping[str, Any]:
         """What a server said to the controller."""
-        address = public_address(node)
-        host = f"[{address}]" if ":" in address else address
-        found: Mapping[str, Any] = self.api.get(f"https://{host}:4646", {})
+        found: Mapping[str, Any] = self.api.get(public_address(node).lower(), {})
         return found
 
     def judge_leader(self) -> None:
         """Servers that do not answer, and a federation without a leader."""
         if not self.servers or "leaders" not in self.seen.answers:
             return
-        asked = self.seen.answer("leaders")
-        if asked is None:
-            reason = shorten(str(self.seen.answers["leaders"].get("msg", "")), 300)
-            self.find(ERROR, f"Nomad cannot be asked: {reason}", self.commands.deploy())
+        refused = self.seen.refused("leaders")
+        if refused:
+            self.find(ERROR, f"Nomad cannot be asked: {refused}", self.commands.deploy())
+        if self.seen.answer("leaders") is None:
             return
         silent = [node for node in self.servers if not self.api_of(node).get("answers")]
         for node in silent:
@@ -606,12 +613,11 @@ class Judge:
 
     def usable(self, name: str, what: str) -> Mapping[str, Any] | None:
         """What the API said; that it said nothing is a finding, but not twice."""
-        found = self.seen.answer(name)
-        refused = self.seen.answers.get(name)
-        if found is None and refused is not None and refused.get("failed"):
-            message = f"Nomad did not tell {what}: {shorten(str(refused.get('msg', 'no answer')), 300)}"
+        refused = self.seen.refused(name)
+        if refused:
+            message = f"Nomad did not tell {what}: {refused}"
             self.find(ERROR, message, self.commands.deploy("role_server"))
-        return found
+        return self.seen.answer(name)
 
     # Nomad's clients
 

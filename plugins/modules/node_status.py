@@ -228,7 +228,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.machine import (
 )
 
 SERVICES = ("consul", "nomad", "docker", "traefik")
-SECONDS = 5.0
+SECONDS = 10.0
 MEBIBYTE = 1024 * 1024
 DOCKER_SOCKET = "/run/docker.sock"
 PROPERTIES = (

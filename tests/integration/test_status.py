@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 GROUPS = CHECKOUT / "inventories" / "local" / "zz_groups.yml"
@@ -138,3 +139,53 @@ def test_wrong_values_are_refused(inventory: Path, variables: dict[str, Any], wo
     assert report is None
     assert words in done.stdout
     assert not (inventory / ".federation").exists()
+
+
+def test_a_real_nomad(inventory: Path, nomad_agent: Any, run_module: Any, eventually: Any) -> None:
+    """All that the API tells, of a federation of one server that is a client as well."""
+    sites = yaml.safe_load((inventory / "sites.yml").read_text())
+    node = {**sites["site_incd"]["hosts"].pop("incd-server"), "node_roles": ["server", "ingress", "compute"]}
+    (inventory / "sites.yml").write_text(
+        yaml.safe_dump({"site_ifca": {"vars": sites["site_ifca"]["vars"], "hosts": {"node-1": node}}})
+    )
+    nodes = [{"name": "node-1", "address": "10.255.0.1", "roles": ["server", "ingress", "compute"]}]
+    registered = {"name": "ifca", "domain": "ifca", "title": "IFCA-CSIC", "status": "active", "nodes": nodes}
+    # The agent may have only just started.
+    eventually(
+        lambda: [
+            one
+            for one in run_module("nomad_node_info", **nomad_agent.connection)["nodes"]
+            if one["status"] == "ready" and one["name"] == "node-1"
+        ]
+    )
+    eventually(lambda: not run_module("site", **nomad_agent.connection, **registered).get("failed"))
+    secrets = inventory / ".federation" / "secrets.yml"
+    secrets.parent.mkdir()
+    content = yaml.safe_dump(
+        {"nomad": {"management_token": nomad_agent.token, "tokens": {"operator": nomad_agent.token}}}
+    )
+    secrets.write_bytes(VaultLib([("default", VaultSecret(b"x"))]).encrypt(content.encode()))
+    variables = {
+        "_status_api_addresses": [nomad_agent.address],
+        "status_nomad_ca_file": str(nomad_agent.directory / "ca.pem"),
+    }
+    done, report, _seconds = status(inventory, **variables)
+    assert done.returncode == 2, done.stdout[-3000:]
+    assert report["leader"] == "node-1"
+    (server,) = report["servers"]
+    assert (server["leader"], server["voter"], server["healthy"], server["gossip"]) == (True, True, True, "alive")
+    (row,) = report["nodes"]
+    assert (row["client"], row["status"], row["eligibility"]) == ("ready", "test", "eligible")
+    assert next(site for site in report["sites"] if site["name"] == "ifca")["clients_ready"] == 1
+    assert report["deployments"][0]["vo"] == "vo.one"
+    lines = [f"{one['severity']} {one['where']}: {one['message']}" for one in report["findings"]]
+    assert "warning node-1: its status is test, so that it takes no users' jobs" in lines
+    assert not any("Nomad did not tell" in line or "leader" in line for line in lines), lines
+    assert nomad_agent.token not in done.stdout + done.stderr + json.dumps(report)
+    # A token that is worth nothing is a finding, of each part.
+    secrets.write_bytes(VaultLib([("default", VaultSecret(b"x"))]).encrypt(b"nomad: {tokens: {operator: x}}\n"))
+    done, report, _seconds = status(inventory, **variables)
+    assert report is not None, done.stdout[-4000:]
+    refused = [one["message"] for one in report["findings"] if "Nomad did not tell" in one["message"]]
+    assert len(refused) == 4
+    assert all("refused" in message for message in refused)
