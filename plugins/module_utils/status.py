@@ -46,6 +46,8 @@ EXAMINED, UNREACHABLE, BROKEN, LEFT_OUT = "examined", "unreachable", "not examin
 KEYS = {"leaders": "servers", "servers": "servers", "sites": "sites", "nodes": "nodes", "deployments": "deployments"}
 # Seconds for which it is told that a service died and was started again.
 RECENT = 3600.0
+#: Gossip's word for a server that is there, and Raft's for one that gossip does not know.
+ALIVE, NAMELESS = "alive", "(unknown)"
 #: Deployments in these states serve nobody and ought to.
 DOWN, LOST, FAILED, QUEUED = "down", "lost", "failed", "queued"
 STATES = ("running", "starting", QUEUED, DOWN, LOST, FAILED, "complete", "stopped")
@@ -157,6 +159,8 @@ class Judge:
         self.findings: list[Json] = []
         self.certificates: list[Json] = []
         self.links: list[Json] = []
+        #: sites that reach no other one
+        self.cut: set[str] = set()
         leaders = seen.answer("leaders") or {}
         self.api = {urlsplit(str(one["address"])).hostname: one for one in leaders.get("servers", [])}
         self.leader = str(leaders.get("leader", ""))
@@ -186,6 +190,11 @@ class Judge:
     def runs(self, node: Node, name: str) -> bool:
         """Whether a service runs for all we know."""
         return bool(self.service(node, name).get("active"))
+
+    def is_told(self, node: Node) -> bool:
+        """Whether it is told already why Nomad's other agents do not have this one."""
+        dead = bool(self.facts(node)) and not self.runs(node, "nomad")
+        return self.state(node) in (UNREACHABLE, BROKEN) or dead or node.site in self.cut
 
     def consul_servers(self, site: str) -> list[Node]:
         """Servers of a site's Consul."""
@@ -455,6 +464,7 @@ class Judge:
             others = {one for pair in mine for one in pair} - {site}
             if len(others) > 1 and mine <= broken:
                 rest -= mine
+                self.cut.add(site)
                 message = f"the site is cut off from {listing(sorted(others))}: nothing passes between their nodes and "
                 self.find(
                     ERROR, f"{message}its own at {NOMAD_PORT}; mend the network", self.look_across(site), site=site
@@ -507,13 +517,13 @@ class Judge:
                     continue
                 if node is None:
                     message = f"Consul's member {member['name']} failed and is not in the inventory"
-                    self.find(WARNING, message, self.forget_member(best, member["name"]), site=site)
+                    self.find(WARNING, message, self.forget(member["name"]), site=site)
                 elif self.state(node) in (EXAMINED, LEFT_OUT) and (self.runs(node, "consul") or not self.facts(node)):
                     message = f"{best.name}, which it belongs to, does not hear its Consul"
                     self.find(ERROR, message, self.commands.journal(node.name, "consul"), node)
 
-    def forget_member(self, node: Node, name: str) -> str:
-        """The command that takes a member out of a site's gossip."""
+    def forget(self, name: str) -> str:
+        """The command that makes the federation forget a node."""
         return self.commands.play("node_remove") + f" -e node_remove_nodes={name}"
 
     # Nomad's servers
@@ -556,7 +566,7 @@ class Judge:
             return
         for node in self.servers:
             said = self.api_of(node)
-            if said.get("answers") and said["leader"] != self.leader:
+            if said.get("answers") and said["leader"] != self.leader and node.site not in self.cut:
                 seen = f"the leader {said['leader']}" if said["leader"] else "no leader"
                 message = f"its Nomad server sees {seen}, the others {self.leader_name()}"
                 self.find(ERROR, message, self.commands.journal(node.name, "nomad"), node)
@@ -569,47 +579,46 @@ class Judge:
         by_name: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         for one in known["servers"]:
             by_name[str(one["name"]).rpartition(".")[0] or str(one["name"])].append(one)
+        places = {f"{address}:{NOMAD_PORT}" for one in self.servers for address in (one.address, public_address(one))}
         for node in self.servers:
             mine = by_name.pop(node.name, [])
+            # What gossip has forgotten has no name any more.
             addresses = {f"{node.address}:{NOMAD_PORT}", f"{public_address(node)}:{NOMAD_PORT}"}
-            mine += [
-                one for key in ("none", "(unknown)") for one in by_name.get(key, []) if one["address"] in addresses
-            ]
-            members = [one for one in mine if one["in_raft"]]
-            alive = [one for one in members if one["gossip"] == "alive"]
-            told = self.state(node) in (UNREACHABLE, BROKEN) or (self.facts(node) and not self.runs(node, "nomad"))
-            deploy = self.commands.deploy(node.name)
-            if not members:
-                self.find(ERROR, "its Nomad server is not among those that vote", deploy, node)
-            elif not alive:
-                if not told:
-                    message = f"the other Nomad servers do not hear this one ({members[0]['gossip']})"
-                    self.find(ERROR, message, self.commands.journal(node.name, "nomad"), node)
-            else:
-                if not alive[0]["healthy"] and not told:
-                    message = "the other Nomad servers do not find this one healthy"
-                    if alive[0]["last_contact"]:
-                        message += f"; it last heard the leader {alive[0]['last_contact']} ago"
-                    self.find(ERROR, message, self.commands.journal(node.name, "nomad"), node)
-                if not alive[0]["voter"]:
-                    self.find(
-                        WARNING, "its Nomad server has no vote yet", self.commands.journal(node.name, "nomad"), node
-                    )
-            for one in members:
-                if alive and one["gossip"] != "alive":
-                    message = f"the server that it replaced, {one['id']}, still counts among those that vote"
-                    self.find(WARNING, message, deploy, node)
+            mine += [one for one in by_name.get(NAMELESS, []) if one["address"] in addresses]
+            self.judge_server(node, [one for one in mine if one["in_raft"]])
         for name, rest in sorted(by_name.items()):
             for one in rest:
-                if one["in_raft"] and not any(
-                    one["address"] == f"{public_address(n)}:{NOMAD_PORT}" for n in self.servers
-                ):
+                if one["in_raft"] and one["address"] not in places:
                     message = f"Nomad server {name} at {one['address']} votes and is not in the inventory"
-                    command = self.commands.play("node_remove") + f" -e node_remove_nodes={name}"
-                    self.find(ERROR if one["gossip"] != "alive" else WARNING, message, command)
+                    self.find(WARNING if one["gossip"] == ALIVE else ERROR, message, self.forget(name))
         if len(self.servers) > 2 and known["failure_tolerance"] < 1:
             message = f"no further Nomad server may be lost: {known['voters']} vote"
             self.find(WARNING, message, self.commands.deploy("role_server"))
+
+    def judge_server(self, node: Node, members: Sequence[Mapping[str, Any]]) -> None:
+        """What Raft and autopilot say of a server; C(members) are it and what it was before."""
+        alive = [one for one in members if one["gossip"] == ALIVE]
+        journal = self.commands.journal(node.name, "nomad")
+        if not self.is_told(node):
+            if not members:
+                message = "its Nomad server is not among those that vote"
+                self.find(ERROR, message, self.commands.deploy(node.name), node)
+            elif not alive:
+                self.find(
+                    ERROR, f"the other Nomad servers do not hear this one ({members[0]['gossip']})", journal, node
+                )
+            elif not alive[0]["healthy"]:
+                message = "the other Nomad servers do not find this one healthy"
+                heard = alive[0]["last_contact"]
+                self.find(
+                    ERROR, f"{message}; it last heard the leader {heard} ago" if heard else message, journal, node
+                )
+        if alive and not alive[0]["voter"]:
+            self.find(WARNING, "its Nomad server has no vote yet", journal, node)
+        for one in members:
+            if alive and one["gossip"] != ALIVE:
+                message = f"the server that it replaced, {one['id']}, still counts among those that vote"
+                self.find(WARNING, message, self.commands.deploy(node.name), node)
 
     def usable(self, name: str, what: str) -> Mapping[str, Any] | None:
         """What the API said; that it said nothing is a finding, but not twice."""
@@ -629,8 +638,7 @@ class Judge:
             if not runs_client(node.roles):
                 continue
             known = self.api_nodes.get((node.site, node.name))
-            # Why is told already.
-            told = self.state(node) in (UNREACHABLE, BROKEN) or (self.facts(node) and not self.runs(node, "nomad"))
+            told = self.is_told(node)
             status = known["client_status"] if known else "missing"
             if status != "ready":
                 if not told:
@@ -692,8 +700,7 @@ class Judge:
         for (site, name), known in sorted(self.api_nodes.items()):
             if name not in self.nodes and not known["registered"] and known["client_status"] != "down":
                 message = f"Nomad's node {name} is neither registered nor in the inventory"
-                command = self.commands.play("node_remove") + f" -e node_remove_nodes={name}"
-                self.find(WARNING, message, command, site=site)
+                self.find(WARNING, message, self.forget(name), site=site)
         # Sites of other operators are not in our inventory.
         for site in registered["sites"]:
             if site["name"] not in self.sites and site["status"] == "active":

@@ -355,6 +355,7 @@ def nodes(report: Mapping[str, Any]) -> str:
 def servers(report: Mapping[str, Any]) -> str:
     """The table of Nomad's servers."""
     said = {True: "yes", False: "no", None: "?"}
+    healthy = {True: "yes", False: "no", None: ""}
     rows = [
         [
             f"<strong>{text(server['name'])}</strong>",
@@ -362,7 +363,7 @@ def servers(report: Mapping[str, Any]) -> str:
             "leader" if server["leader"] else "",
             said[server["voter"]],
             text(server["gossip"]) if server["gossip"] in ("alive", "answers") else mark("error", server["gossip"]),
-            mark({True: "ok", False: "error", None: "unknown"}[server["healthy"]], said[server["healthy"]]),
+            mark({True: "ok", False: "error", None: "unknown"}[server["healthy"]], healthy[server["healthy"]]),
             text(server["last_contact"]),
         ]
         for server in report["servers"]

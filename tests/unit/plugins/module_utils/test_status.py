@@ -338,6 +338,8 @@ def test_a_site_that_is_gone_is_one_finding(world: World) -> None:
     for name in ("incd-server", "incd-compute"):
         world.client(name).update(client_status="disconnected")
     world.lose_server(2, "10.0.1.11:4647")
+    # The others have taken it out of Raft.
+    del world.answers["servers"]["servers"][1]
     world.answers["deployments"]["deployments"][1]["state"] = "down"
     report = world.report()
     errors = [one for one in report["findings"] if one["severity"] == "error"]
@@ -359,6 +361,11 @@ def test_a_site_that_is_cut_off(world: World) -> None:
             there = int(peer.split(".")[2])
             if (number == 2) != (there == 2):
                 machine["node"]["round_trip_ms"][peer] = None
+    # What follows from that is not told once more.
+    world.answers["leaders"]["servers"][1].update(leader="")
+    world.answers["servers"]["servers"][1].update(gossip="failed", healthy=False)
+    for name in ("incd-server", "incd-compute"):
+        world.client(name).update(client_status="disconnected")
     report = world.report()
     (found,) = [one for one in report["findings"] if one["severity"] == "error"]
     assert found["where"] == "site incd"
