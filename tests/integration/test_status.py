@@ -141,16 +141,9 @@ def test_wrong_values_are_refused(inventory: Path, variables: dict[str, Any], wo
     assert not (inventory / ".federation").exists()
 
 
-def test_a_real_nomad(inventory: Path, nomad_agent: Any, run_module: Any, eventually: Any) -> None:
-    """All that the API tells, of a federation of one server that is a client as well."""
-    sites = yaml.safe_load((inventory / "sites.yml").read_text())
-    node = {**sites["site_incd"]["hosts"].pop("incd-server"), "node_roles": ["server", "ingress", "compute"]}
-    (inventory / "sites.yml").write_text(
-        yaml.safe_dump({"site_ifca": {"vars": sites["site_ifca"]["vars"], "hosts": {"node-1": node}}})
-    )
-    nodes = [{"name": "node-1", "address": "10.255.0.1", "roles": ["server", "ingress", "compute"]}]
-    registered = {"name": "ifca", "domain": "ifca", "title": "IFCA-CSIC", "status": "active", "nodes": nodes}
-    # The agent may have only just started.
+@pytest.fixture
+def site(nomad_agent: Any, run_module: Any, eventually: Any) -> Iterator[None]:
+    """A registered site with the node of the agent, which may have only just started."""
     eventually(
         lambda: [
             one
@@ -158,7 +151,20 @@ def test_a_real_nomad(inventory: Path, nomad_agent: Any, run_module: Any, eventu
             if one["status"] == "ready" and one["name"] == "node-1"
         ]
     )
+    nodes = [{"name": "node-1", "address": "10.255.0.1", "roles": ["server", "ingress", "compute"]}]
+    registered = {"name": "ifca", "domain": "ifca", "title": "IFCA-CSIC", "status": "active", "nodes": nodes}
     eventually(lambda: not run_module("site", **nomad_agent.connection, **registered).get("failed"))
+    yield
+    run_module("site", **nomad_agent.connection, name="ifca", state="absent")
+
+
+def test_a_real_nomad(inventory: Path, site: None, nomad_agent: Any) -> None:
+    """All that the API tells, of a federation of one server that is a client as well."""
+    sites = yaml.safe_load((inventory / "sites.yml").read_text())
+    node = {**sites["site_incd"]["hosts"].pop("incd-server"), "node_roles": ["server", "ingress", "compute"]}
+    (inventory / "sites.yml").write_text(
+        yaml.safe_dump({"site_ifca": {"vars": sites["site_ifca"]["vars"], "hosts": {"node-1": node}}})
+    )
     secrets = inventory / ".federation" / "secrets.yml"
     secrets.parent.mkdir()
     content = yaml.safe_dump(
