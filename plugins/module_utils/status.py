@@ -33,6 +33,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.inventory import 
     listing,
     nodes_by_site,
 )
+from ansible_collections.imagine.platform.plugins.module_utils.nomad_servers import majority
 from ansible_collections.imagine.platform.plugins.module_utils.registry import runs_client
 
 Json = dict[str, Any]
@@ -555,12 +556,12 @@ class Judge:
                 look = self.commands.journal(node.name, "nomad")
                 self.find(ERROR, f"its Nomad server does not answer the controller ({reason})", look, node)
         limit = "role_server"
-        majority = len(self.servers) // 2 + 1
+        needed = majority(len(self.servers))
         if not self.leader:
             alive = len(self.servers) - len(silent)
             message = (
                 f"Nomad has no leader, so that nothing is scheduled and its nodes and jobs are not known: {alive} of "
-                f"{plural(len(self.servers), 'server')} answer, {majority} that reach one another are needed"
+                f"{plural(len(self.servers), 'server')} answer, {needed} that reach one another are needed"
             )
             self.find(ERROR, message, self.commands.deploy(limit))
             return
@@ -591,8 +592,11 @@ class Judge:
                 if one["in_raft"] and one["address"] not in places:
                     message = f"Nomad server {name} at {one['address']} votes and is not in the inventory"
                     self.find(WARNING if one["gossip"] == ALIVE else ERROR, message, self.forget(name))
-        if len(self.servers) > 2 and known["failure_tolerance"] < 1:
-            message = f"no further Nomad server may be lost: {known['voters']} vote"
+        # Autopilot takes a while to see what gossip knows.
+        hearing = sum(one["voter"] and one["gossip"] == ALIVE for one in known["servers"])
+        spare = min(known["failure_tolerance"], hearing - majority(known["voters"]))
+        if len(self.servers) > 2 and spare < 1:
+            message = f"no further Nomad server may be lost: {hearing} of the {known['voters']} that vote are there"
             self.find(WARNING, message, self.commands.deploy("role_server"))
 
     def judge_server(self, node: Node, members: Sequence[Mapping[str, Any]]) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import socket
@@ -12,10 +13,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
+
+from ansible_collections.imagine.platform.plugins.module_utils import status as status_report
+from ansible_collections.imagine.platform.plugins.module_utils.inventory import Node
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 GROUPS = CHECKOUT / "inventories" / "local" / "zz_groups.yml"
@@ -195,3 +200,59 @@ def test_a_real_nomad(inventory: Path, site: None, nomad_agent: Any) -> None:
     refused = [one["message"] for one in report["findings"] if "Nomad did not tell" in one["message"]]
     assert len(refused) == 4
     assert all("refused" in message for message in refused)
+
+
+def test_servers_that_die(cluster: Any, run_module: Any, eventually: Any) -> None:
+    """What a real Nomad says of its servers while one, and then two of three are dead."""
+    number = {server.http: index for index, server in enumerate(cluster.servers, 1)}
+    addresses = [cluster.connection(index)["nomad_address"] for index in range(3)]
+
+    def ask(name: str, **options: Any) -> dict[str, Any]:
+        found: dict[str, Any] = run_module(name, **options)
+        return {key: value for key, value in found.items() if key not in ("failed", "invocation", "_output")}
+
+    def leaders() -> dict[str, Any]:
+        # As the role has it: a server takes five seconds to say that it knows no leader.
+        connection = {**cluster.connection(), "nomad_timeout": 8}
+        found = ask("nomad_leader_info", addresses=addresses, **connection)
+        # Each has a machine of its own in a federation.
+        for one in found["servers"]:
+            one["address"] = f"https://10.0.0.{number[urlsplit(one['address']).port]}:4646"
+        return found
+
+    def look() -> Any:
+        said = leaders()
+        answers = {"leaders": said}
+        if said["leader"]:
+            answers["servers"] = ask("nomad_server_info", **{**cluster.connection(), "nomad_address": said["address"]})
+        nodes = [
+            Node(name, {"site_name": f"site{index}", "node_roles": ["server"], "ansible_host": f"10.0.0.{index}"})
+            for index, name in enumerate(names, 1)
+        ]
+        return status_report.report(
+            status_report.Seen(nodes, {}, answers, [], "-i inv", datetime.datetime.now(datetime.UTC))
+        )
+
+    eventually(lambda: ask("nomad_server_info", **cluster.connection()).get("failure_tolerance") == 1, 90)
+    listed = ask("nomad_server_info", **cluster.connection())["servers"]
+    names = [one["name"].rpartition(".")[0] for one in listed]
+    assert look()["findings"] == []
+    try:
+        follower = next(index for index, one in enumerate(listed) if not one["leader"])
+        cluster.servers[follower].kill()
+        eventually(lambda: any("do not hear this one" in one["message"] for one in look()["findings"]), 60)
+        lines = [f"{one['severity']} {one['where']}: {one['message']}" for one in look()["findings"]]
+        assert "warning federation: no further Nomad server may be lost: 2 of the 3 that vote are there" in lines
+        assert any(line.startswith(f"error {names[follower]}: its Nomad server does not answer") for line in lines)
+        other = next(index for index, one in enumerate(listed) if one["leader"])
+        cluster.servers[other].kill()
+        eventually(lambda: not leaders()["leader"], 60)
+        first = look()["findings"][0]["message"]
+        assert "Nomad has no leader" in first
+        assert "1 of 3 servers answer, 2 that reach one another are needed" in first
+    finally:
+        for server in cluster.servers:
+            if server.process is None:
+                server.start()
+        eventually(lambda: ask("nomad_server_info", **cluster.connection()).get("failure_tolerance") == 1, 120)
+    assert look()["healthy"]

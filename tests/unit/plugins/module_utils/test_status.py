@@ -197,7 +197,6 @@ class World:
             said["leader"] = leader
         self.answers["leaders"]["leader"] = leader
         self.answers["leaders"]["servers"][number - 1].update(answers=False, leader="", error="No route to host")
-        self.answers["servers"]["failure_tolerance"] = 0
         self.answers["servers"]["servers"][number - 1].update(gossip="failed", healthy=False, leader=False)
 
     def report(self) -> Json:
@@ -338,8 +337,6 @@ def test_a_site_that_is_gone_is_one_finding(world: World) -> None:
     for name in ("incd-server", "incd-compute"):
         world.client(name).update(client_status="disconnected")
     world.lose_server(2, "10.0.1.11:4647")
-    # The others have taken it out of Raft.
-    del world.answers["servers"]["servers"][1]
     world.answers["deployments"]["deployments"][1]["state"] = "down"
     report = world.report()
     errors = [one for one in report["findings"] if one["severity"] == "error"]
@@ -348,7 +345,7 @@ def test_a_site_that_is_gone_is_one_finding(world: World) -> None:
     assert errors[0]["command"] == "ansible-playbook -i inv imagine.platform.deploy --limit site_incd"
     assert errors[1]["message"].startswith("1 deployment of vo.one cannot be reached by Nomad")
     warnings = [one["message"] for one in report["findings"] if one["severity"] == "warning"]
-    assert warnings == ["no further Nomad server may be lost: 3 vote"]
+    assert warnings == ["no further Nomad server may be lost: 2 of the 3 that vote are there"]
     assert {site["name"]: site["state"] for site in report["sites"]} == {"ifca": "ok", "incd": "error", "tubitak": "ok"}
     assert {node["name"] for node in report["nodes"] if node["state"] == "error"} == {"incd-server", "incd-compute"}
 
@@ -475,12 +472,28 @@ def test_servers_of_raft(world: World) -> None:
     assert "warning tubitak-server: its Nomad server has no vote yet" in lines
     assert "warning tubitak-server: the server that it replaced, old, still counts among those that vote" in lines
     assert "error federation: Nomad server gone-server at 10.0.9.11:4647 votes and is not in the inventory" in lines
-    assert len(lines) == 4
+    assert "warning federation: no further Nomad server may be lost: 2 of the 3 that vote are there" in lines
+    assert len(lines) == 5
+
+
+def test_a_server_that_the_others_have_removed(world: World) -> None:
+    """What is gone is told once, and that there is one less."""
+    world.unreachable("incd-server")
+    world.lose_server(2, "10.0.1.11:4647")
+    world.client("incd-server").update(client_status="down")
+    del world.answers["servers"]["servers"][1]
+    world.answers["servers"].update(voters=2, failure_tolerance=0)
+    assert [line.partition(":")[0] for line in world.lines()] == ["error incd-server", "warning federation"]
+    assert "no further Nomad server may be lost: 2 of the 2 that vote are there" in world.lines()[1]
 
 
 def test_a_server_that_is_not_in_raft(world: World) -> None:
     del world.answers["servers"]["servers"][1]
-    assert world.lines() == ["error incd-server: its Nomad server is not among those that vote"]
+    world.answers["servers"].update(voters=2, failure_tolerance=0)
+    assert world.lines() == [
+        "error incd-server: its Nomad server is not among those that vote",
+        "warning federation: no further Nomad server may be lost: 2 of the 2 that vote are there",
+    ]
 
 
 def test_clients(world: World) -> None:
