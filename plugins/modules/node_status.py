@@ -360,12 +360,19 @@ def ask_nomad(service: dict[str, Any], url: str, directory: str) -> None:
             part: "" if state["ok"] else str(state.get("message", "is not well"))
             for part, state in sorted(health.items())
         }
-        service["leader"] = str(get(f"{url}/v1/status/leader", ca) or "")
-    except urllib.error.HTTPError as error:
-        words = explain(error)
-        service["error"] = "" if "leader" in words.lower() else words
+        service["leader"] = ask_leader(url, ca)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, http.client.HTTPException) as error:
         service["error"] = explain(error)
+
+
+def ask_leader(url: str, ca: str) -> str:
+    """Return the leader as a Nomad agent sees it; one that has none, or a dead one, says so with an error."""
+    try:
+        return str(get(f"{url}/v1/status/leader", ca) or "")
+    except urllib.error.HTTPError as error:
+        if error.code < 500:
+            raise
+        return ""
 
 
 def ask_traefik(service: dict[str, Any], url: str) -> None:

@@ -91,6 +91,8 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     run_module,
 )
 
+SERVER_ERROR = 500
+
 
 def ask(params: Json, address: str) -> Json:
     """What one server says."""
@@ -101,7 +103,8 @@ def ask(params: Json, address: str) -> Json:
         found["leader"] = str(client.get("status/leader", "asking for the leader", retry=False) or "")
         found["answers"] = True
     except NomadError as error:
-        found["answers"] = error.kind == "no_leader"
+        # A follower hands the question on to the leader that it remembers, which may be dead: it is there itself.
+        found["answers"] = error.status is not None and error.status >= SERVER_ERROR
         found["error"] = "" if found["answers"] else str(error)
     return found
 

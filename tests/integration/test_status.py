@@ -249,7 +249,7 @@ def test_servers_that_die(cluster: Any, run_module: Any, eventually: Any) -> Non
         eventually(lambda: not leaders()["leader"], 60)
         first = look()["findings"][0]["message"]
         assert "Nomad has no leader" in first
-        assert "1 of 3 servers answer, 2 that reach one another are needed" in first
+        assert "1 of 3 servers answer, 2 that reach one another are needed" in first, leaders()
     finally:
         for server in cluster.servers:
             if server.process is None:

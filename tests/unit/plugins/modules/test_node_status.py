@@ -210,7 +210,7 @@ def test_nomad_is_ill(stub: Any, etc: Path) -> None:
     service: dict[str, Any] = {"error": ""}
     node_status.ask_nomad(service, stub.address, str(etc))
     # That there is no leader is for who looks at all servers to judge.
-    assert service == {"error": "", "parts": {"client": "no known servers"}}
+    assert service == {"error": "", "parts": {"client": "no known servers"}, "leader": ""}
     stub.on("GET", "/v1/agent/health", "upstream gone", status=502)
     node_status.ask_nomad(service, stub.address, str(etc))
     assert service["error"] == "HTTP 502 upstream gone"

@@ -46,13 +46,28 @@ def test_a_server_that_knows_the_leader_is_chosen(run_module: Run, stub: Any, go
     assert "did not answer within 1 s" in found["servers"][1]["error"]
 
 
-@pytest.mark.parametrize(("answer", "status"), [("No cluster leader", 500), ('""', 200)])
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ("No cluster leader", 500),
+        ('""', 200),
+        # Of a follower whose leader has died just now.
+        ("rpc error: failed to get conn: dial tcp 10.0.0.1:4647: connect: connection refused", 500),
+    ],
+)
 def test_no_leader(run_module: Run, stub: Any, gone: str, answer: str, status: int) -> None:
     stub.on("GET", PATH, answer, status=status)
     found = run_module("nomad_leader_info", addresses=[gone, stub.address], nomad_timeout=1)
     assert found["leader"] == ""
     assert found["address"] == stub.address
     assert found["servers"][1] == {"address": stub.address, "answers": True, "leader": "", "error": ""}
+
+
+def test_what_is_no_nomad_does_not_answer(run_module: Run, stub: Any) -> None:
+    stub.on("GET", PATH, "not here", status=404)
+    found = run_module("nomad_leader_info", addresses=[stub.address], nomad_timeout=1)
+    assert found["address"] == ""
+    assert "does not have it" in found["servers"][0]["error"]
 
 
 def test_nobody_answers(run_module: Run, gone: str) -> None:
