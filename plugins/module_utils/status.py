@@ -738,7 +738,7 @@ class Judge:
             elif state == LOST:
                 self.find(ERROR, f"{what} went with their nodes and no node takes them", site=site)
             elif state == QUEUED:
-                self.find(WARNING, f"{what} wait for a node that takes them", site=site)
+                self.find(WARNING, f"{what} queued: no node takes what was asked for", site=site)
             elif state == FAILED:
                 self.find(WARNING, f"{what} failed; their owners see why in the logs", site=site)
 

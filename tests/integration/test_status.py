@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
+from throwaway import write_certificates
 
 from ansible_collections.imagine.platform.plugins.module_utils import status as status_report
 from ansible_collections.imagine.platform.plugins.module_utils.inventory import Node
@@ -97,7 +99,8 @@ def test_machines_that_are_gone_are_findings(inventory: Path) -> None:
     # SSH that hangs is given up after ten seconds; the rest is the start of Ansible.
     assert seconds < 90
     lines = [f"{one['where']}: {one['message']}" for one in report["findings"]]
-    assert any("Nomad has no leader" in line and "0 of 2 servers answer" in line for line in lines)
+    # Without the authority's certificate no server can be verified.
+    assert any(re.search(r"^federation: Nomad cannot be asked: nomad_ca_cert is .* no such file", one) for one in lines)
     (gone,) = [line for line in lines if line.startswith("site ifca:")]
     assert "none of its 2 nodes can be reached (ssh: connect to host 127.0.0.1 port 1: Connection refused)" in gone
     assert "incd-server: Nomad is not installed" in lines
@@ -111,8 +114,25 @@ def test_machines_that_are_gone_are_findings(inventory: Path) -> None:
     assert sorted(path.name for path in page.parent.iterdir()) == ["status.html"]
 
 
+def test_servers_that_are_gone(inventory: Path) -> None:
+    authority = inventory / ".federation" / "ca" / "nomad.pem"
+    authority.parent.mkdir(parents=True)
+    write_certificates(authority.parent)
+    (authority.parent / "ca.pem").rename(authority)
+    _done, report, _seconds = status(inventory, "--limit", "incd-server", status_page="")
+    (found,) = [one for one in report["findings"] if "Nomad has no leader" in one["message"]]
+    assert "0 of 2 servers answer, 2 that reach one another are needed" in found["message"]
+    assert found["command"].endswith("imagine.platform.deploy --limit role_server")
+
+
 def test_a_machine_that_takes_too_long(inventory: Path) -> None:
-    done, report, _seconds = status(inventory, "--limit", "incd-server", status_node_timeout=1, status_page="")
+    stopped = inventory.parent / "python"
+    stopped.write_text("#!/bin/sh\nexec sleep 30\n")
+    stopped.chmod(0o755)
+    (inventory / "host_vars").mkdir()
+    (inventory / "host_vars" / "incd-server.yml").write_text(f"ansible_python_interpreter: {stopped}\n")
+    done, report, seconds = status(inventory, "--limit", "incd-server", status_node_timeout=3, status_page="")
+    assert seconds < 120
     assert done.returncode == 2
     (node,) = [one for one in report["nodes"] if one["name"] == "incd-server"]
     assert node["machine"] == "not examinable"

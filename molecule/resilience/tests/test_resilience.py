@@ -103,10 +103,13 @@ def wait(what: str, seconds: float, condition: Callable[[], bool]) -> float:
 @pytest.fixture(scope="module")
 def modules(federation: Federation) -> Iterator[None]:
     """A module at each site; their cores are free again for the checks that follow."""
-    deploy_modules(federation)
-    yield
-    for site in federation.sites:
-        deploy_module(site, demo_state="absent")
+    try:
+        deploy_modules(federation)
+        yield
+    finally:
+        # Also those that no node took.
+        for site in federation.sites:
+            deploy_module(site, demo_state="absent")
 
 
 @pytest.fixture(scope="module")

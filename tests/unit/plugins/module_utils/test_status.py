@@ -650,7 +650,7 @@ def test_registry(world: World) -> None:
     [
         ("down", "error", "cannot be reached by Nomad"),
         ("lost", "error", "went with their nodes"),
-        ("queued", "warning", "wait for a node"),
+        ("queued", "warning", "queued: no node takes"),
         ("failed", "warning", "failed; their owners"),
         ("stopped", "", ""),
     ],
