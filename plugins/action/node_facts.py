@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ansible.plugins.action import ActionBase
@@ -38,18 +38,23 @@ class ActionModule(ActionBase):
     """Run the module, and read the clock again where the connection was too slow for a verdict."""
 
     _supports_check_mode = True
+    #: the module, and where in its result the clock's time is
+    MODULE = "imagine.platform.node_facts"
+    PLACE: tuple[str, ...] = ("ansible_facts", "imagine_node")
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         before = time.time()
-        answer = self._execute_module(module_name="imagine.platform.node_facts", task_vars=task_vars)
+        answer = self._execute_module(module_name=self.MODULE, task_vars=task_vars)
         after = time.time()
         result.update(answer)
-        facts = (answer.get("ansible_facts") or {}).get("imagine_node")
+        facts: Any = answer
+        for key in self.PLACE:
+            facts = facts.get(key) if isinstance(facts, Mapping) else None
         if not isinstance(facts, Mapping) or not isinstance(facts.get("clock_epoch"), (int, float)):
             return result
         reading = self._settled(Reading(float(facts["clock_epoch"]), before, after))
-        result["ansible_facts"] = {**answer["ansible_facts"], "imagine_node": {**facts, "clock_epoch": reading.epoch}}
+        result.update(_with_epoch(answer, self.PLACE, reading.epoch))
         result.update(controller_before=reading.before, controller_after=reading.after)
         return result
 
@@ -73,3 +78,10 @@ class ActionModule(ActionBase):
             return Reading(float(lines[-1]), before, after)
         except (IndexError, ValueError):
             return None
+
+
+def _with_epoch(answer: Mapping[str, Any], place: Sequence[str], epoch: float) -> dict[str, Any]:
+    """The part of an answer that holds the clock's time, with another time."""
+    if not place:
+        return {**answer, "clock_epoch": epoch}
+    return {**answer, place[0]: _with_epoch(answer[place[0]], place[1:], epoch)}

@@ -355,7 +355,8 @@ def check_addresses(nodes: Sequence[Node]) -> list[Finding]:
     return found
 
 
-def _sites(nodes: Sequence[Node]) -> dict[str, list[Node]]:
+def nodes_by_site(nodes: Iterable[Node]) -> dict[str, list[Node]]:
+    """The nodes of each site; those without one are left out."""
     sites: dict[str, list[Node]] = defaultdict(list)
     for node in nodes:
         if node.site:
@@ -371,7 +372,7 @@ def check_sites(nodes: Sequence[Node]) -> list[Finding]:
         if node.get("site_name") is None and "site_name" not in node.errors
     ]
     domains: dict[str, list[str]] = defaultdict(list)
-    for site, members in _sites(nodes).items():
+    for site, members in nodes_by_site(nodes).items():
         where = f"site {site}"
         origin = members[0].origins
         for name in [name for name in VARIABLES if name.startswith("site_")]:
@@ -425,7 +426,7 @@ def check_servers(nodes: Sequence[Node], environment: str = "production") -> lis
     elif len(servers) == 1 and environment == "production" and len(nodes) > 2:
         message = "one server is no quorum: the platform stops with it; use three or five"
         found.append(Finding(message, "federation", variable="node_roles", value=shown, severity="warning"))
-    for site, members in _sites(nodes).items():
+    for site, members in nodes_by_site(nodes).items():
         voters = [node.name for node in members if "server" in node.roles]
         voters = voters or [node.name for node in members if "ingress" in node.roles]
         if voters and len(voters) % 2 == 0:
@@ -874,7 +875,7 @@ def check_machine(node: Node, result: Mapping[str, Any], limits: Limits) -> list
         if isinstance(free.get(path), int) and free[path] < minimum:
             message = f"less than the {minimum} MB needed; make room or lower {variable}"
             found.append(about(message, f"free disk space at {path}", f"{free[path]} MB"))
-    found += _check_clock(node, result, facts, limits)
+    found += check_clock(node, result, facts, limits)
     addresses = facts.get("addresses")
     if addresses and not address_problem(node.address) and node.address not in addresses:
         usable = [address for address in addresses if not address_problem(address)]
@@ -915,7 +916,8 @@ def _check_gpus(node: Node, facts: Mapping[str, Any]) -> list[Finding]:
     return found
 
 
-def _check_clock(node: Node, result: Mapping[str, Any], facts: Mapping[str, Any], limits: Limits) -> list[Finding]:
+def check_clock(node: Node, result: Mapping[str, Any], facts: Mapping[str, Any], limits: Limits) -> list[Finding]:
+    """The clock of a machine against the controller's, from times that the action plugins note."""
     values = facts.get("clock_epoch"), result.get("controller_before"), result.get("controller_after")
     if not all(isinstance(value, (int, float)) for value in values):
         return []
@@ -954,7 +956,7 @@ def raft_peers(nodes: Sequence[Node]) -> dict[str, list[str]]:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     quorums = [([node for node in nodes if "server" in node.roles], NOMAD_PORT)]
-    for members in _sites(nodes).values():
+    for members in nodes_by_site(nodes).values():
         voters = [node for node in members if "server" in node.roles]
         quorums.append((voters or [node for node in members if "ingress" in node.roles], CONSUL_PORT))
     peers: dict[str, list[str]] = defaultdict(list)
@@ -1057,7 +1059,7 @@ def collapse(findings: Iterable[Finding], nodes: Sequence[Node]) -> list[Finding
         if finding.host not in hosts[key]:
             hosts[key].append(finding.host)
     everywhere = {node.name for node in nodes}
-    sites = {site: {node.name for node in members} for site, members in _sites(nodes).items()}
+    sites = {site: {node.name for node in members} for site, members in nodes_by_site(nodes).items()}
     result = []
     for finding, names in hosts.items():
         where = set(names)

@@ -217,40 +217,28 @@ import json
 import os
 import platform
 import re
-import socket
-import threading
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.imagine.platform.plugins.module_utils.machine import (
+    BINARIES,
+    binary_version,
+    gpus,
+    memory_mb,
+    read,
+    round_trips,
+)
+
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 FAMILIES = {"debian": "Debian", "ubuntu": "Debian", "rhel": "RedHat", "fedora": "RedHat", "centos": "RedHat"}
 DISK_PATHS = ("/", "/var/lib", "/opt")
-BINARIES = {
-    "consul": "/usr/local/bin/consul",
-    "nomad": "/usr/local/bin/nomad",
-    "traefik": "/usr/local/bin/traefik",
-    "cni-plugins": "/opt/cni/bin",
-}
 # What tells the process of a service from the helpers that it leaves running while it restarts.
 SERVICES = {"consul": "agent", "nomad": "agent", "traefik": ""}
 # Debian and Ubuntu leave this file behind.
 REBOOT_REQUIRED = "/run/reboot-required"
-PEER_SECONDS = 2.0
-PEER_ATTEMPTS = 3
-NVIDIA = "0x10de"
-DISPLAY_CONTROLLER = "0x03"
 MEBIBYTE = 1024 * 1024
-
-
-def read(path: str) -> str:
-    """Return a small file's text, empty where there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""
 
 
 def os_release(text: str) -> dict[str, Any]:
@@ -267,12 +255,6 @@ def cgroup_version(root: str = "/sys/fs/cgroup") -> int | None:
         return 2
     # Version 1 has a directory for each controller.
     return 1 if os.path.isdir(os.path.join(root, "memory")) or os.path.isdir(os.path.join(root, "cpu")) else None
-
-
-def memory_mb(text: str) -> int | None:
-    """Return the memory from /proc/meminfo."""
-    found = re.search(r"^MemTotal:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found.group(1)) // 1024 if found else None
 
 
 def disk_free_mb(path: str) -> int:
@@ -302,29 +284,6 @@ def addresses_6(text: str) -> list[str]:
 def users(text: str) -> list[str]:
     """Return the users from /etc/passwd; a directory service is not asked for all that it has."""
     return [line.split(":", 1)[0] for line in text.splitlines() if re.match(r"[A-Za-z_]", line)]
-
-
-def gpus(root: str = "/sys/bus/pci/devices") -> list[str]:
-    """Return NVIDIA's display controllers."""
-    found = []
-    for slot in sorted(os.listdir(root)) if os.path.isdir(root) else []:
-        device = os.path.join(root, slot)
-        vendor = read(os.path.join(device, "vendor")).strip()
-        kind = read(os.path.join(device, "class")).strip()
-        if vendor == NVIDIA and kind.startswith(DISPLAY_CONTROLLER):
-            model = read(os.path.join(device, "device")).strip()
-            found.append(f"{slot} {vendor[2:]}:{model[2:]}")
-    return found
-
-
-def binary_version(link: str) -> str | None:
-    """Return the version that a link of the release role leads to."""
-    try:
-        target = os.readlink(link)
-    except OSError:
-        return None
-    found = re.search(r"/([^/]+)-[0-9a-f]{12}(?:/|$)", target)
-    return found.group(1) if found else None
 
 
 def running_versions(proc: str = "/proc") -> dict[str, str | None]:
@@ -449,38 +408,6 @@ def devices(module: AnsibleModule) -> dict[str, dict[str, Any]]:
         }
         for device in json.loads(output)["blockdevices"]
     }
-
-
-def round_trip_ms(peer: str) -> float | None:
-    """Return the shortest of some round trips; a refused connection has been there and back as well."""
-    host, _colon, port = peer.rpartition(":")
-    best: float | None = None
-    for _attempt in range(PEER_ATTEMPTS):
-        began = time.monotonic()
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=PEER_SECONDS).close()
-        except ConnectionRefusedError:
-            pass
-        except OSError:
-            return best
-        taken = round((time.monotonic() - began) * 1000, 2)
-        best = taken if best is None else min(best, taken)
-    return best
-
-
-def round_trips(peers: list[str]) -> dict[str, float | None]:
-    """Return the round-trip times, measured side by side."""
-    result: dict[str, float | None] = dict.fromkeys(peers)
-
-    def measure(peer: str) -> None:
-        result[peer] = round_trip_ms(peer)
-
-    threads = [threading.Thread(target=measure, args=(peer,)) for peer in result]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return result
 
 
 def collect(module: AnsibleModule) -> dict[str, Any]:

@@ -148,6 +148,14 @@ nodes:
         memory: 32000
         disk: 100000
         devices: [{type: nvidia/gpu, model: Tesla T4, count: 1}]
+forerunners:
+  description:
+    - Nodes that are down or disconnected and whose name and site a ready node has. They come from a machine that was
+      set up anew, and hold on to the jobs that ran there. All of them, whatever the options.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{id: 0e4c7e1c-6a5f-3b7d-21a0-7c1b0c1d0b11, name: ifca-compute, datacenter: ifca, status: down}]
 """
 
 import time
@@ -155,6 +163,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.imagine.platform.plugins.module_utils.nodes import (
+    SILENT,
     WAIT_SECONDS,
     alive_first,
     describe,
@@ -184,6 +193,16 @@ def pick(nodes: list[Json], names: list[str] | None, site: str | None) -> list[J
             or (node["Name"] in wanted and (node["Status"] != "down" or node["Name"] not in alive))
         ]
     return sorted(alive_first(nodes), key=lambda node: str(node["Name"]))
+
+
+def forerunners(nodes: list[Json]) -> list[Json]:
+    """Nodes whose place another one has taken."""
+    taken = {(node["Name"], node["Datacenter"]) for node in nodes if node["Status"] == "ready"}
+    return [
+        {"id": node["ID"], "name": node["Name"], "datacenter": node["Datacenter"], "status": node["Status"]}
+        for node in sorted(nodes, key=lambda node: (str(node["Name"]), str(node["ID"])))
+        if node["Status"] in SILENT and (node["Name"], node["Datacenter"]) in taken
+    ]
 
 
 def missing(nodes: list[Json], names: list[str]) -> list[str]:
@@ -216,6 +235,7 @@ def collect(module: AnsibleModule, client: NomadClient) -> Json:
     params = module.params
     waits = params["wait"]
     nodes = wait_for_nodes(client, params["names"], params["wait_timeout"]) if waits else list_nodes(client)
+    replaced = forerunners(nodes)
     nodes = pick(nodes, params["names"], params["site"])
     wanted = {key: str(value) for key, value in (params["meta"] or {}).items()}
     if params["details"] or wanted:
@@ -223,7 +243,7 @@ def collect(module: AnsibleModule, client: NomadClient) -> Json:
         nodes = [{**stubs[node["ID"]], **node} for node in read_nodes(client, nodes)]
     if wanted:
         nodes = [node for node in nodes if wanted.items() <= (node["Meta"] or {}).items()]
-    return {"changed": False, "nodes": [describe(node) for node in nodes]}
+    return {"changed": False, "nodes": [describe(node) for node in nodes], "forerunners": replaced}
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: imagine.platform contributors (@imagine-platform)
 description:
   - Lists the servers as Raft, gossip and autopilot know them, and says how many may be lost.
-  - Needs a token with the capabilities C(agent:read) and C(operator:read).
+  - Needs a management token, since Nomad tells the configuration of Raft to nobody else.
 extends_documentation_fragment:
   - imagine.platform.attributes
   - imagine.platform.nomad

@@ -28,6 +28,8 @@ DEPLOYMENT = {
     "base_domain": "deployments.example.org",
     "image": "registry.example.org/digits:1",
 }
+# A server that does not answer is what it tells; it has tests of its own.
+PREPARED = {"nomad_leader_info"}
 JOB = {"ID": "x", "Datacenters": ["*"], "TaskGroups": []}
 # A call that every module could carry out; files are in the directory of the test.
 CALLS: dict[str, dict[str, Result]] = {
@@ -161,7 +163,7 @@ def failure(stub: Any, run_module: Callable[..., Result], tmp_path: Path) -> Cal
 def test_none_is_missing() -> None:
     groups = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["action_groups"]
     for group, calls in CALLS.items():
-        assert set(calls) == set(groups[group])
+        assert set(calls) == set(groups[group]) - PREPARED
 
 
 @modules

@@ -1,0 +1,456 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""Breaks one thing after the other in a federation that serves users.
+
+Each time the same is looked at: whether users of the other sites got their answers, whether the playbook status says
+what is broken while it is, whether deploy brings the federation back, and whether all deployments run as before.
+
+A clock cannot jump on one node alone: containers share this machine's clock, whose jump would hit all nodes, and all
+else that runs here. What is tested is that a node with another time is found, by a Python on it that has one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from federation import Federation, Node
+from load import (
+    CHECKOUT,
+    Load,
+    allocations,
+    deploy_module,
+    deploy_modules,
+    disturbed,
+    module_at,
+    play,
+    write_figures,
+)
+
+RATE = 20.0
+# What a run of status may take on a machine that is busy with all nodes and the load, with nodes that do not answer.
+STATUS_SECONDS = 150.0
+BACK_SECONDS = 240.0
+PREFIX = os.environ.get("LOCAL_FEDERATION", "imagine")
+Captured = pytest.CaptureFixture[str]
+
+
+@dataclass
+class Told:
+    """What the playbook status said."""
+
+    code: int
+    report: dict[str, Any]
+    seconds: float
+    output: str = field(repr=False)
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"{one['severity']} {one['where']}: {one['message']}" for one in self.report["findings"]]
+
+    def finding(self, where: str, words: str) -> dict[str, Any]:
+        """The finding about something; fail the test where there is none."""
+        found = [one for one in self.report["findings"] if one["where"] == where and re.search(words, one["message"])]
+        assert found, f"nothing says {words!r} of {where}: {self.lines}"
+        return dict(found[0])
+
+
+def status(*arguments: str) -> Told:
+    """Run the playbook status; it must end in time, by itself, and with a report."""
+    with tempfile.TemporaryDirectory() as directory:
+        data, page = Path(directory, "status.json"), Path(directory, "status.html")
+        began = time.monotonic()
+        variables = json.dumps({"status_data": str(data), "status_page": str(page)})
+        done = play("imagine.platform.status", "-e", variables, *arguments, check=False)
+        seconds = time.monotonic() - began
+        output = done.stdout + done.stderr
+        assert "traceback (most recent" not in output.lower(), output[-4000:]
+        assert done.returncode in (0, 2), output[-4000:]
+        assert data.exists(), output[-4000:]
+        report = json.loads(data.read_text())
+        assert page.stat().st_size > 1000
+    assert seconds < STATUS_SECONDS, f"it took {seconds:.0f} s"
+    # The exit status says whether all is well.
+    assert (done.returncode == 0) == report["healthy"]
+    return Told(done.returncode, report, seconds, output)
+
+
+def changes(output: str) -> int:
+    """The changes in a recap."""
+    return sum(int(count) for count in re.findall(r"^\S+\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE))
+
+
+def wait(what: str, seconds: float, condition: Callable[[], bool]) -> float:
+    """Wait until a condition holds; the seconds that took."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, f"{what} did not hold within {seconds:.0f} s"
+        time.sleep(0.5)
+    return time.monotonic() - started
+
+
+@pytest.fixture(scope="module")
+def modules(federation: Federation) -> Iterator[None]:
+    """A module at each site; their cores are free again for the checks that follow."""
+    try:
+        deploy_modules(federation)
+        yield
+    finally:
+        # Also those that no node took.
+        for site in federation.sites:
+            deploy_module(site, demo_state="absent")
+
+
+@pytest.fixture(scope="module")
+def docker() -> list[str]:
+    """The command that reaches the daemon of the nodes."""
+    host = subprocess.run(
+        [CHECKOUT / "testbed" / "docker-daemon", "start"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    return ["docker", "--host", host]
+
+
+def run(*command: str) -> None:
+    """Run a command of the testbed's machine."""
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def machines(federation: Federation, site: str) -> list[Node]:
+    return [node for node in federation.nodes.values() if node.site == site]
+
+
+def containers(nodes: Sequence[Node]) -> list[str]:
+    return [f"{PREFIX}-{node.name}" for node in nodes]
+
+
+def leader(federation: Federation, but: str = "") -> Node:
+    """The node of Nomad's leader, as a server of another site sees it."""
+    found: list[Node] = []
+
+    def known() -> bool:
+        for node in federation.having("server"):
+            if node.site == but:
+                continue
+            with contextlib.suppress(OSError, ValueError):
+                answer = federation.nomad("/v1/status/leader", node=node)
+                address = str(answer.json()).partition(":")[0] if answer.status == 200 else ""
+                found[:] = [one for one in federation.having("server") if one.address == address and one.site != but]
+                if found:
+                    return True
+        return False
+
+    wait("a leader", 60, known)
+    return found[0]
+
+
+class Disturbance:
+    """The users of some sites while something is broken, and what came of it."""
+
+    def __init__(self, federation: Federation, name: str, sites: Sequence[str], capfd: Captured) -> None:
+        self.federation = federation
+        self.name = name
+        self.capfd = capfd
+        self.load = Load([module_at(federation, site) for site in sites], rate=RATE)
+        self.figures: dict[str, Any] = {}
+        self.before = allocations(federation)
+        self.jobs = {running.job for running in self.before.values()}
+
+    def say(self, text: str) -> None:
+        with self.capfd.disabled():
+            print(f"\n  {self.name}: {text}", end="", flush=True)
+
+    def __enter__(self) -> Disturbance:
+        self.load.__enter__()
+        self.load.settle()
+        return self
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        self.load.__exit__(kind, *rest)
+        for summary in self.load.summaries():
+            self.say(str(summary))
+        self.figures["requests"] = self.load.summaries()
+        if kind is None:
+            assert self.load.failures() == []
+
+    def told(self, *arguments: str) -> Told:
+        """Ask the playbook status."""
+        told = status(*arguments)
+        numbers = f"{told.report['errors']} errors, {told.report['warnings']} warnings"
+        self.say(f"status took {told.seconds:.0f} s: {numbers}")
+        for line in told.lines:
+            self.say(f"    {line[:160]}")
+        return told
+
+    def mended(self) -> None:
+        """Deploy once more, and see that all is as it was before."""
+        began = time.monotonic()
+        output = play("imagine.platform.deploy").stdout
+        self.figures["deploy_seconds"] = time.monotonic() - began
+        self.figures["deploy_changes"] = changes(output)
+        if changes(output):
+            again = play("imagine.platform.deploy").stdout
+            assert changes(again) == 0, again[-6000:]
+        self.say(f"deploy took {self.figures['deploy_seconds']:.0f} s, {self.figures['deploy_changes']} changes")
+        last: list[Told] = []
+
+        def well() -> bool:
+            last[:] = [status()]
+            return last[0].report["healthy"]
+
+        with contextlib.suppress(AssertionError):
+            self.figures["healthy_seconds"] = wait("health", BACK_SECONDS, well)
+        assert last[0].report["healthy"], last[0].lines
+        # No deployment is lost: each runs, and each is served.
+        wait("all jobs run", 60, lambda: self.jobs <= {one.job for one in allocations(self.federation).values()})
+        with Load([module_at(self.federation, site) for site in self.federation.sites], rate=RATE) as load:
+            load.settle(within=BACK_SECONDS)
+        write_figures(f"resilience-{self.name}", self.figures)
+
+
+def others(federation: Federation, site: str) -> list[str]:
+    return [one for one in federation.sites if one != site]
+
+
+AGENTS = {"consul": "Consul", "nomad": "Nomad", "docker": "Docker", "traefik": "Traefik"}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_agents_are_killed(federation: Federation, modules: None, agent: str, capfd: Captured) -> None:
+    """Without a chance to say goodbye, on all nodes of a site, one after the other."""
+    site = federation.sites[0]
+    role = {"traefik": "ingress", "docker": "compute"}.get(agent)
+    nodes = [node for node in machines(federation, site) if role is None or role in node.roles]
+    # A site's own users miss its only ingress for the two seconds until it is there again.
+    users = others(federation, site) if agent == "traefik" else federation.sites
+    with Disturbance(federation, f"kill-{agent}", users, capfd) as disturbance:
+        for node in nodes:
+            pid = node.run(f"systemctl show -p MainPID --value {agent}").strip()
+            assert int(pid) > 1
+            node.run(f"kill -9 {pid}")
+        told = disturbance.told()
+        for node in nodes:
+            found = told.finding(node.name, rf"^{AGENTS[agent]} (does not run|died and was started again|runs since)")
+            assert found["command"]
+        # It is systemd that starts them again.
+        for node in nodes:
+            wait(f"{agent} runs", 60, lambda node=node: node.host.run(f"systemctl is-active {agent}").rc == 0)
+        disturbance.load.wait(10)
+    assert disturbed(disturbance.before, allocations(federation)) == {}
+    disturbance.mended()
+
+
+def test_the_command_of_a_finding_mends_it(federation: Federation, modules: None, capfd: Captured) -> None:
+    """An agent that stays dead."""
+    node = next(node for node in federation.having("compute") if node.site == federation.sites[1])
+    with Disturbance(federation, "stopped-agent", federation.sites, capfd) as disturbance:
+        node.run("systemctl stop nomad")
+        told = disturbance.told()
+        assert told.code == 2
+        found = told.finding(node.name, r"^Nomad does not run: inactive \(dead\) since")
+        done = subprocess.run(shlex.split(found["command"]), cwd=CHECKOUT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-4000:]
+        assert node.host.run("systemctl is-active nomad").rc == 0
+    assert disturbed(disturbance.before, allocations(federation)) == {}
+    disturbance.mended()
+
+
+def test_a_machine_hangs(federation: Federation, modules: None, docker: list[str], capfd: Captured) -> None:
+    """Its connections stay open and nothing comes back."""
+    site = federation.sites[2]
+    node = next(node for node in federation.having("compute") if node.site == site)
+    with Disturbance(federation, "hanging-machine", others(federation, site), capfd) as disturbance:
+        # So that there is a connection that hangs, and not only one that cannot be made.
+        assert status().report["healthy"]
+        run(*docker, "pause", *containers([node]))
+        try:
+            told = disturbance.told()
+        finally:
+            run(*docker, "unpause", *containers([node]))
+        assert told.code == 2
+        found = told.finding(node.name, "^the machine cannot be (reached|examined)")
+        assert found["command"]
+        assert {one["where"] for one in told.report["findings"] if one["severity"] == "error"} <= {
+            node.name,
+            f"site {site}",
+        }, told.lines
+    disturbance.mended()
+
+
+def test_a_site_is_cut_off(federation: Federation, modules: None, capfd: Captured) -> None:
+    """The one with the leader, from all other sites; its own users are served as well."""
+    site = leader(federation).site
+    with Disturbance(federation, "cut-off", federation.sites, capfd) as disturbance:
+        play("testbed/cut.yml", "-e", f"cut_site={site}")
+        try:
+            began = time.monotonic()
+            leader(federation, but=site)
+            disturbance.figures["leaderless_seconds"] = time.monotonic() - began
+            told = disturbance.told()
+            # Long enough for Nomad to have given up the nodes of the site.
+            disturbance.load.wait(30)
+        finally:
+            play("testbed/heal.yml")
+        assert told.code == 2
+        told.finding(f"site {site}", f"^the site is cut off from {' and '.join(others(federation, site))}")
+        assert told.report["leader"] not in ("", *(node.name for node in machines(federation, site)))
+        disturbance.load.wait(15)
+    disturbance.say(f"a leader after {disturbance.figures['leaderless_seconds']:.1f} s")
+    disturbance.mended()
+
+
+def test_a_site_is_destroyed_and_built_again(
+    federation: Federation, modules: None, docker: list[str], capfd: Captured
+) -> None:
+    """All machines of a site with all that they held; new ones take their places."""
+    site = federation.sites[2]
+    nodes = machines(federation, site)
+    with Disturbance(federation, "site-destroyed", others(federation, site), capfd) as disturbance:
+        run(*docker, "rm", "--force", "--volumes", *containers(nodes))
+        told = disturbance.told()
+        assert told.code == 2
+        told.finding(f"site {site}", f"^none of its {len(nodes)} nodes can be reached")
+        play("testbed/create.yml")
+        empty = disturbance.told()
+        for node in nodes:
+            empty.finding(node.name, "^Nomad is not installed")
+        began = time.monotonic()
+        play("imagine.platform.deploy")
+        disturbance.figures["rebuild_seconds"] = time.monotonic() - began
+    disturbance.say(f"built again in {disturbance.figures['rebuild_seconds']:.0f} s")
+    disturbance.mended()
+
+
+def test_a_server_is_lost_for_good(federation: Federation, modules: None, docker: list[str], capfd: Captured) -> None:
+    """The leader, with all that it held; another machine takes its place."""
+    node = leader(federation)
+    with Disturbance(federation, "server-lost", others(federation, node.site), capfd) as disturbance:
+        began = time.monotonic()
+        run(*docker, "rm", "--force", "--volumes", *containers([node]))
+        leader(federation, but=node.site)
+        disturbance.figures["leaderless_seconds"] = time.monotonic() - began
+        told = disturbance.told()
+        assert told.code == 2
+        told.finding(node.name, "^the machine cannot be reached")
+        told.finding("federation", "^no further Nomad server may be lost")
+        play("testbed/create.yml")
+        began = time.monotonic()
+        play("imagine.platform.deploy")
+        disturbance.figures["rebuild_seconds"] = time.monotonic() - began
+    disturbance.say(
+        f"a leader after {disturbance.figures['leaderless_seconds']:.1f} s, built again in "
+        f"{disturbance.figures['rebuild_seconds']:.0f} s"
+    )
+    disturbance.mended()
+    # Three vote, and none of them is the one that is gone.
+    servers = status().report["servers"]
+    assert sorted(one["name"] for one in servers if one["voter"] and one["healthy"]) == sorted(
+        one.name for one in federation.having("server")
+    )
+
+
+@contextlib.contextmanager
+def small_disk(node: Node, directories: Sequence[str]) -> Iterator[None]:
+    """Move the data of Consul and Nomad to file systems that have little space left, and back."""
+    node.run("systemctl stop nomad consul")
+    try:
+        for directory in directories:
+            used = int(node.run(f"du -sm {directory}").split()[0])
+            node.run(
+                f"mv {directory} {directory}.aside && mkdir {directory} && "
+                f"mount -t tmpfs -o size={used + 40}m tmpfs {directory} && "
+                f"cp -a {directory}.aside/. {directory}/ && chmod --reference={directory}.aside {directory} && "
+                f"chown --reference={directory}.aside {directory}"
+            )
+        node.run("systemctl start consul nomad")
+        yield
+    finally:
+        node.run("systemctl stop nomad consul")
+        for directory in directories:
+            # What was written meanwhile counts: a server must never go back to what it knew before.
+            node.run(
+                f"rm -f {directory}/full; if mountpoint -q {directory}; then rm -rf {directory}.aside && "
+                f"cp -a {directory} {directory}.aside && umount {directory} && rmdir {directory} && "
+                f"mv {directory}.aside {directory}; fi"
+            )
+        node.run("systemctl start consul nomad")
+
+
+def test_a_disk_is_full(federation: Federation, modules: None, capfd: Captured) -> None:
+    """That of the leader, on which Consul and Nomad can write nothing any more."""
+    node = leader(federation)
+    directories = ("/var/lib/consul", "/var/lib/nomad")
+    token = federation.secrets["nomad"]["tokens"]["operator"]
+    other = next(one for one in federation.having("server") if one.site != node.site)
+    with Disturbance(federation, "disk-full", others(federation, node.site), capfd) as disturbance:
+        with small_disk(node, directories):
+            for directory in directories:
+                # It ends with an error, which is what it is for.
+                node.run(f"! dd if=/dev/zero of={directory}/full bs=1M")
+            # The federation takes what is written, as long as a majority can.
+            path = "/v1/var/imagine/resilience?namespace=default"
+            body = {"Namespace": "default", "Path": "imagine/resilience", "Items": {"filler": "x" * 20000}}
+
+            def written() -> bool:
+                with contextlib.suppress(OSError):
+                    return federation.nomad(path, token, node=other, method="PUT", body=body).status == 200
+                return False
+
+            for _number in range(20):
+                wait("a variable is written", 60, written)
+            told = disturbance.told()
+            assert told.code == 2
+            for directory in directories:
+                found = told.finding(node.name, rf"^the disk at {directory} is full")
+                assert directory in found["command"]
+        assert federation.nomad(path, token, node=other, method="DELETE").status == 200
+    disturbance.mended()
+
+
+def test_a_clock_is_off(federation: Federation, tmp_path: Path) -> None:
+    """A Python of another time: the node's own clock is that of this machine, and so of all nodes."""
+    node = next(node for node in federation.having("compute"))
+    place = "/tmp/another-time"
+    node.run(
+        f"mkdir -p {place} && printf 'import time\\nnow = time.time\\ntime.time = lambda: now() + 3600\\n' "
+        f"> {place}/sitecustomize.py && "
+        f"printf '#!/bin/sh\\nPYTHONPATH={place} exec /usr/bin/python3 \"$@\"\\n' > {place}/python3 && "
+        f"chmod 755 {place} {place}/python3"
+    )
+    variables = tmp_path / "another.yml"
+    interpreter = {"ansible_python_interpreter": f"{place}/python3"}
+    variables.write_text(json.dumps({f"site_{node.site}": {"hosts": {node.name: interpreter}}}))
+    try:
+        told = status("--limit", node.name, "-i", str(variables))
+    finally:
+        node.run(f"rm -r {place}")
+    assert told.code == 2
+    told.finding(node.name, r"^clock \+3\d{3}\.\d s: the clock is ahead of the controller's")
+
+
+def test_all_is_well(federation: Federation, modules: None) -> None:
+    """What was not broken is not told to be."""
+    told = status()
+    assert told.code == 0
+    assert [line for line in told.lines if "was started again" not in line] == []
+    assert told.report["leader"] in [node.name for node in federation.having("server")]
+    assert {site["state"] for site in told.report["sites"]} <= {"ok", "warning"}
+    assert sum(one["states"]["running"] for one in told.report["deployments"]) >= len(federation.sites)
+    assert {link["state"] for link in told.report["links"]} == {"ok"}
+
+
+def test_wrong_limit_is_told(federation: Federation) -> None:
+    """Nobody is told that all is well who asked about nothing."""
+    done = play("imagine.platform.status", "--limit", "nowhere", check=False)
+    assert done.returncode != 0
+    assert "nowhere" in done.stdout + done.stderr
