@@ -69,6 +69,7 @@ CALLS: dict[str, dict[str, Result]] = {
         "nomad_server": {"name": "x", "state": "leader"},
         "nomad_server_info": {},
         "nomad_snapshot": {"path": "saved"},
+        "nomad_surge": {"name": "x"},
         "nomad_variable": {"path": "x", "items": {"y": "z"}},
         "nomad_variable_info": {},
         "site": {"name": "ifca", "domain": "ifca"},
