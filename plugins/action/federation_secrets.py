@@ -8,7 +8,7 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -18,7 +18,7 @@ from ansible.parsing.vault import AnsibleVaultFormatError, is_encrypted, match_e
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.imagine.platform.plugins.module_utils.files import write_file
-from ansible_collections.imagine.platform.plugins.module_utils.generators import GeneratorError, fill
+from ansible_collections.imagine.platform.plugins.module_utils.generators import GeneratorError, fill, prune
 
 DEFAULT_VAULT_ID = "default"
 
@@ -57,10 +57,10 @@ def locked(path: str) -> Iterator[None]:
 
 
 class ActionModule(ActionBase):
-    """Make the federation's missing secrets, on the controller."""
+    """Make the federation's missing secrets and take out those of what is gone, on the controller."""
 
     _requires_connection = False
-    _VALID_ARGS = frozenset(("path", "wanted"))
+    _VALID_ARGS = frozenset(("path", "wanted", "unwanted"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -70,6 +70,9 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail("The option path is missing; give it the file that keeps the federation's secrets.")
         if not isinstance(wanted, Mapping):
             raise AnsibleActionFail("The option wanted is not a mapping; give it the secrets that must exist.")
+        unwanted = self._task.args.get("unwanted") or []
+        if not isinstance(unwanted, list) or not all(isinstance(one, list) for one in unwanted):
+            raise AnsibleActionFail("The option unwanted is not a list of lists; give the names that lead to a secret.")
         if C.config.get_config_value("CACHE_PLUGIN") != "memory":
             raise AnsibleActionFail(
                 "Ansible's fact_caching is on and would write the secrets to the cache in clear; "
@@ -78,11 +81,11 @@ class ActionModule(ActionBase):
         path = os.path.realpath(self._loader.path_dwim(os.path.expanduser(given)))
         try:
             if self._task.check_mode:
-                outcome = self._fill(path, wanted, write=False)
+                outcome = self._fill(path, wanted, unwanted, write=False)
             else:
                 os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
                 with locked(path):
-                    outcome = self._fill(path, wanted, write=True)
+                    outcome = self._fill(path, wanted, unwanted, write=True)
         except GeneratorError as error:
             raise AnsibleActionFail(str(error)) from None
         except OSError as error:
@@ -93,7 +96,9 @@ class ActionModule(ActionBase):
         result["_ansible_no_log"] = True
         return result
 
-    def _fill(self, path: str, wanted: Mapping[str, Any], write: bool) -> dict[str, Any]:
+    def _fill(
+        self, path: str, wanted: Mapping[str, Any], unwanted: Sequence[Sequence[str]], write: bool
+    ) -> dict[str, Any]:
         if not self._loader._vault.secrets:
             raise AnsibleActionFail(
                 f"No vault password is given for {path}; name its file with --vault-password-file or with "
@@ -101,16 +106,18 @@ class ActionModule(ActionBase):
             )
         present, vault_id, secret = self._read(path)
         values, created = fill(present, wanted, path)
+        values, removed = prune(values, unwanted)
         exposed = os.path.exists(path) and bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
-        if write and created:
+        if write and (created or removed):
             text = "---\n" + yaml.dump(values, Dumper=SecretsDumper, default_flow_style=False, width=4096)
             named = None if vault_id == DEFAULT_VAULT_ID else vault_id
             write_file(None, path, self._loader._vault.encrypt(text, secret, vault_id=named), mode=0o600)
         elif write and exposed:
             os.chmod(path, 0o600)
         return {
-            "changed": bool(created) or exposed,
+            "changed": bool(created or removed) or exposed,
             "created": created,
+            "removed": removed,
             "ansible_facts": {"federation_secrets": values},
         }
 

@@ -16,6 +16,8 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad import Json
 WAIT_SECONDS = 10.0
 # Requests under way at once where each node takes one.
 PARALLEL = 8
+# Nomad's words for a node whose agent does not answer.
+SILENT = ("down", "disconnected")
 
 
 def list_nodes(client: NomadClient, resources: bool = False, filter_expression: str = "") -> list[Json]:

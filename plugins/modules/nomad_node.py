@@ -7,11 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: nomad_node
-short_description: Drain Nomad nodes, set their eligibility and dynamic metadata
+short_description: Drain and remove Nomad nodes, set their eligibility and dynamic metadata
 version_added: 0.1.0
 author: imagine.platform contributors (@imagine-platform)
 description:
-  - Changes what a federation operator decides about a node while it runs, for one node or many with O(nodes).
+  - Changes what a federation operator decides about a node while it runs, and makes Nomad forget one that was taken
+    away, for one node or many with O(nodes).
   - Dynamic metadata win over what the node's configuration says, and survive a restart of its agent.
 extends_documentation_fragment:
   - imagine.platform.attributes
@@ -59,7 +60,8 @@ options:
     type: dict
   wait:
     description:
-      - Whether to wait until a drain has ended and Nomad's servers know the new metadata.
+      - Whether to wait until a drain has ended and Nomad's servers know the new metadata, and until Nomad sees that a
+        node is down which is to be removed.
     type: bool
     default: true
   wait_timeout:
@@ -67,6 +69,13 @@ options:
       - Seconds to wait at most, for each node.
     type: int
     default: 600
+  state:
+    description:
+      - V(absent) makes Nomad forget the node, and all that are down and have its name. Their allocations count as lost.
+      - A node whose agent runs is not removed, since it would register again. Drain it and stop its agent first.
+    type: str
+    choices: [present, absent]
+    default: present
   nodes:
     description:
       - The nodes to manage, where there are several.
@@ -95,6 +104,10 @@ options:
       meta:
         description: As O(meta).
         type: dict
+      state:
+        description: As O(state), which holds when not given.
+        type: str
+        choices: [present, absent]
 seealso:
   - module: imagine.platform.nomad_node_info
 """
@@ -120,16 +133,22 @@ EXAMPLES = r"""
     name: ifca-compute
     drain: false
     eligibility: eligible
+
+- name: Forget a node that was taken away
+  imagine.platform.nomad_node:
+    name: retired
+    state: absent
 """
 
 RETURN = r"""
 operation:
-  description: What was done to the node, V(update) or V(none).
+  description: What was done to the node, V(update), V(delete) or V(none).
   returned: when O(name) is given
   type: str
   sample: update
 node:
-  description: What is managed of the node, as it is now. RV(ignore:meta) holds the keys of O(meta) only.
+  description:
+    - What is managed of the node, as it is now; empty when absent. RV(ignore:meta) holds the keys of O(meta) only.
   returned: when O(name) is given
   type: dict
   sample:
@@ -164,6 +183,8 @@ from ansible_collections.imagine.platform.plugins.module_utils.crud import (
     ObjectType,
 )
 from ansible_collections.imagine.platform.plugins.module_utils.nodes import (
+    SILENT,
+    alive_first,
     follow_node,
     list_nodes,
     read_node,
@@ -203,13 +224,14 @@ def is_draining(node: Mapping[str, Any]) -> bool:
 
 
 class Nodes(ObjectType):
-    """Nodes; they are never created or deleted here."""
+    """Nodes; they register by themselves."""
 
     def __init__(self, module: AnsibleModule, client: NomadClient) -> None:
         self.client = client
         self.wait = module.params["wait"]
         self.wait_timeout = module.params["wait_timeout"]
         self.raw: dict[str, Json] = {}
+        self.known: dict[str, list[Json]] = {}
 
     def validate(self, item: Mapping[str, Any]) -> None:
         if item["drain"] and item["eligibility"] == "eligible":
@@ -227,6 +249,14 @@ class Nodes(ObjectType):
         listed = list_nodes(self.client)
         states = {}
         for item in items:
+            if item["state"] == "absent":
+                self.known[item["name"]] = [one for one in listed if item["name"] in (one["Name"], one["ID"])]
+                if self.known[item["name"]]:
+                    states[item["name"]] = {
+                        "ids": sorted(one["ID"] for one in self.known[item["name"]]),
+                        "status": alive_first(self.known[item["name"]])[0]["Status"],
+                    }
+                continue
             stub = select(listed, item["name"])
             if stub is None:
                 known = ", ".join(sorted({node["Name"] for node in listed})) or "none"
@@ -353,6 +383,25 @@ class Nodes(ObjectType):
                 "timeout",
             )
 
+    def delete(self, item: Mapping[str, Any], current: Json) -> None:
+        for node in self.known[item["name"]]:
+            self._await_silence(node)
+            try:
+                self.client.post(f"node/{segment(node['ID'])}/purge", f"removing node '{node['Name']}'")
+            except NomadError as error:
+                # Somebody else, or the garbage collection, was faster.
+                if error.kind != "not_found":
+                    raise
+
+    def _await_silence(self, node: Json) -> None:
+        seconds = self.wait_timeout if self.wait else 0
+        if node["Status"] in SILENT or follow_node(self.client, node, seconds, lambda seen: seen["Status"] in SILENT):
+            return
+        raise NomadError(
+            f"Node '{node['Name']}' is {node['Status']} and would register again: stop its Nomad client first.",
+            "option",
+        )
+
     def details(self, item: Mapping[str, Any], state: Json) -> Json:
         return {"id": self.raw[item["name"]]["ID"]}
 
@@ -362,7 +411,6 @@ def main() -> None:
         FIELDS,
         "node",
         "nodes",
-        states=False,
         extra_options={"wait": {"type": "bool", "default": True}, "wait_timeout": {"type": "int", "default": 600}},
     )
     run_objects(module, Nodes)
