@@ -81,6 +81,7 @@ def start_client(directory: Path, binary: str | Path, server: AgentProcess, name
     config = {
         **agent_config(server.directory, name, http, rpc, serf),
         "bind_addr": "127.0.0.1",
+        "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
         "data_dir": str(directory / "data"),
         "client": {
             "enabled": True,

@@ -139,7 +139,8 @@ def test_two_ingress_nodes_at_once() -> None:
             ["tubitak-server"],
             ["ifca-server"],
             "Without ifca-server, 1 of the 3 Nomad servers would run, fewer than the 2 of a majority, and the "
-            "federation would stand still: bring tubitak-server back, or remove what will not come back first, or set force.",
+            "federation would stand still: bring tubitak-server back, or remove what will not come back "
+            "first, or set force.",
         ),
         (
             [],
