@@ -385,8 +385,8 @@ class Nodes(ObjectType):
 
     def delete(self, item: Mapping[str, Any], current: Json) -> None:
         for node in self.known[item["name"]]:
-            self._await_silence(node)
             try:
+                self._await_silence(node)
                 self.client.post(f"node/{segment(node['ID'])}/purge", f"removing node '{node['Name']}'")
             except NomadError as error:
                 # Somebody else, or the garbage collection, was faster.

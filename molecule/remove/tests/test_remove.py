@@ -304,7 +304,8 @@ def test_a_server_that_the_others_need(state: State, federation: Federation) -> 
         refused = remove_site("incd", fails=True)
         assert (
             "Without incd-server, 1 of the 3 Nomad servers would run, fewer than the 2 of a majority, and the "
-            "federation would stand still: bring tubitak-server back, or remove what will not come back first, or set force."
+            "federation would stand still: bring tubitak-server back, or remove what will not come back "
+            "first, or set force."
         ) in refused.text
         assert (state.peers(), state.nodes(), state.registry(), state.secrets()) == before
     finally:
