@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,6 +60,10 @@ def second(nomad: Any, nomad_process: AgentProcess, tmp_path: Path) -> Iterator[
         nomad("nomad_job", id="sleeper", state="absent")
         if client.process.poll() is None:
             stop_agent(client)
+        # Nomad leaves the directories of allocations mounted until it collects them.
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for mount in reversed([one for one in mounts if one.startswith(f"{tmp_path}/")]):
+            subprocess.run(["umount", mount], check=True)
 
 
 def test_a_node_of_nomad(nomad: Any, second: AgentProcess, eventually: Callable[..., Any]) -> None:
@@ -74,7 +79,12 @@ def test_a_node_of_nomad(nomad: Any, second: AgentProcess, eventually: Callable[
 
     running = nomad("nomad_node", fails=True, name="node-2", state="absent", wait=False)
     assert running["msg"] == "Node 'node-2' is ready and would register again: stop its Nomad client first."
-    nomad("nomad_node", name="node-2", drain=True, drain_deadline=30)
+    drain = {"name": "node-2", "drain": True, "drain_deadline": 30}
+    assert nomad("nomad_node", **drain, wait=False)["changed"] is True
+    # A drain that is under way is waited for as well.
+    assert nomad("nomad_node", **drain, check_mode=True)["changed"] is False
+    nomad("nomad_node", **drain)
+    assert nomad("nomad_node_info", names=["node-2"])["nodes"][0]["draining"] is False
     followed = eventually(
         lambda: [
             job
