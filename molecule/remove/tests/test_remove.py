@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -306,14 +307,16 @@ def test_a_server_that_the_others_need(state: State, federation: Federation) -> 
                 for member in state.nomad("/v1/agent/members")["Members"]
             ),
         )
-        before = state.peers(), state.nodes(), state.registry(), state.secrets()
+        # Autopilot may have taken the vote from the dead one by now, or may do so meanwhile.
+        before = state.nodes(), state.registry(), state.secrets()
         refused = remove_site("incd", fails=True)
-        assert (
-            "Without incd-server, 1 of the 3 Nomad servers would run, fewer than the 2 of a majority, and the "
-            "federation would stand still: bring tubitak-server back, or remove what will not come back "
-            "first, or set force."
-        ) in refused.text
-        assert (state.peers(), state.nodes(), state.registry(), state.secrets()) == before
+        assert re.search(
+            r"Without incd-server, 1 of the [23] Nomad servers would run, fewer than the 2 of a majority, and the "
+            r"federation would stand still: ",
+            refused.text,
+        ), refused.output
+        assert (state.nodes(), state.registry(), state.secrets()) == before
+        assert {"ifca-server", "incd-server"} <= set(state.peers())
     finally:
         down.run("systemctl start nomad.service")
     until("it is back", 120, lambda: "tubitak-server" in state.gossip() and len(state.peers()) == 3)
