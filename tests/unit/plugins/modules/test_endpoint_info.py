@@ -141,6 +141,10 @@ def test_it_waits_for_the_answer(serve: Any, ask: Any) -> None:
     site.answers = [(503, b"no server")]
     assert "answers with status 503 no server." in ask(site.port, fails=True)["msg"]
     assert ask(site.port, status=[503])["status"] == 503
+    # What is wrong with a request does not pass.
+    site.answers = [(422, b"Must be one of: application/json")]
+    assert "answers with status 422 Must be one of" in ask(site.port, timeout=600, fails=True)["msg"]
+    assert site.asked[-1][2]["Accept"] == "application/json"
     site.answers = [(200, b"")]
     assert "answers without 'models': nothing." in ask(site.port, contains="models", fails=True)["msg"]
 
