@@ -74,6 +74,33 @@ def start_agent(directory: Path, binary: str | Path, name: str = "node-1") -> Ag
     return AgentProcess(f"https://127.0.0.1:{http}", directory, process)
 
 
+def start_client(directory: Path, binary: str | Path, server: AgentProcess, name: str) -> AgentProcess:
+    """Start a client of an agent; the server goes on when it ends."""
+    http, rpc, serf = free_ports(3)
+    ports = json.loads((server.directory / "agent.json").read_text())["ports"]
+    config = {
+        **agent_config(server.directory, name, http, rpc, serf),
+        "bind_addr": "127.0.0.1",
+        "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
+        "data_dir": str(directory / "data"),
+        "client": {
+            "enabled": True,
+            "servers": [f"127.0.0.1:{ports['rpc']}"],
+            "options": {"fingerprint.denylist": "env_aws,env_azure,env_gce,env_digitalocean"},
+        },
+        "plugin": [{"raw_exec": {"config": [{"enabled": True}]}}],
+    }
+    (directory / "agent.json").write_text(json.dumps(config))
+    with (directory / "agent.log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(binary), "agent", f"-config={directory / 'agent.json'}"],
+            stdout=log,
+            stderr=log,
+            env={"PATH": os.environ["PATH"], "HOME": str(directory)},
+        )
+    return AgentProcess(f"https://127.0.0.1:{http}", directory, process)
+
+
 class Running(Protocol):
     """What has a process."""
 

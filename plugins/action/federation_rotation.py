@@ -43,7 +43,7 @@ class ActionModule(SecretsAction):
 
     def _change(
         self, present: dict[str, Any], wanted: Mapping[str, Any], path: str
-    ) -> tuple[dict[str, Any], list[str]]:
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         step = self._task.args.get("step")
         if step not in STEPS:
             raise AnsibleActionFail(f'The step "{step}" is unknown; use one of {", ".join(STEPS)}.')
@@ -53,12 +53,11 @@ class ActionModule(SecretsAction):
             given = self._task.args["minimum_age"]
             raise AnsibleActionFail(f'The minimum_age "{given}" is not a number; give it seconds.') from None
         now = datetime.datetime.now(UTC)
-        if step == "begin":
-            return begin(present, wanted, path, now, age)
         names = flatten(wanted)
-        if step == "finish":
-            return finish(present, names, now)
-        return promote(present, names) if step == "promote" else retire(present, names)
-
-    def _tell(self, values: dict[str, Any], wanted: Mapping[str, Any], changed: list[str]) -> dict[str, Any]:
-        return {"taken": changed, "rotations": stages(values, flatten(wanted))}
+        if step == "begin":
+            values, taken = begin(present, wanted, path, now, age)
+        elif step == "finish":
+            values, taken = finish(present, names, now)
+        else:
+            values, taken = promote(present, names) if step == "promote" else retire(present, names)
+        return values, {"changed": bool(taken), "taken": taken, "rotations": stages(values, names)}

@@ -19,7 +19,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.imagine.platform.plugins.module_utils.files import write_file
 from ansible_collections.imagine.platform.plugins.module_utils.generators import GeneratorError, fill
-from ansible_collections.imagine.platform.plugins.module_utils.rotation import with_trust
+from ansible_collections.imagine.platform.plugins.module_utils.rotation import forget, with_trust
 
 DEFAULT_VAULT_ID = "default"
 
@@ -58,10 +58,10 @@ def locked(path: str) -> Iterator[None]:
 
 
 class ActionModule(ActionBase):
-    """Make the federation's missing secrets, on the controller."""
+    """Make the federation's missing secrets and take out those of what is gone, on the controller."""
 
     _requires_connection = False
-    _VALID_ARGS = frozenset(("path", "wanted"))
+    _VALID_ARGS = frozenset(("path", "wanted", "unwanted"))
     #: the option that names secrets
     _SECRETS = "wanted"
 
@@ -103,29 +103,30 @@ class ActionModule(ActionBase):
                 "vault_password_file in ansible.cfg."
             )
         present, vault_id, secret = self._read(path)
-        values, created = self._change(present, wanted, path)
+        values, outcome = self._change(present, wanted, path)
         exposed = os.path.exists(path) and bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
-        if write and created:
+        if write and outcome["changed"]:
             text = "---\n" + yaml.dump(values, Dumper=SecretsDumper, default_flow_style=False, width=4096)
             named = None if vault_id == DEFAULT_VAULT_ID else vault_id
             write_file(None, path, self._loader._vault.encrypt(text, secret, vault_id=named), mode=0o600)
         elif write and exposed:
             os.chmod(path, 0o600)
         return {
-            "changed": bool(created) or exposed,
-            **self._tell(values, wanted, created),
+            **outcome,
+            "changed": outcome["changed"] or exposed,
             "ansible_facts": {"federation_secrets": with_trust(values)},
         }
 
     def _change(
         self, present: dict[str, Any], wanted: Mapping[str, Any], path: str
-    ) -> tuple[dict[str, Any], list[str]]:
-        """Return what the file is to hold, and the names of secrets that are different then."""
-        return fill(present, wanted, path)
-
-    def _tell(self, values: dict[str, Any], wanted: Mapping[str, Any], changed: list[str]) -> dict[str, Any]:
-        """Return what is told beside the facts."""
-        return {"created": changed}
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the file is to hold, and what the task returns beside the facts."""
+        unwanted = self._task.args.get("unwanted") or []
+        if not isinstance(unwanted, list) or not all(isinstance(one, list) for one in unwanted):
+            raise AnsibleActionFail("The option unwanted is not a list of lists; give the names that lead to a secret.")
+        values, created = fill(present, wanted, path)
+        values, removed = forget(values, unwanted)
+        return values, {"changed": bool(created or removed), "created": created, "removed": removed}
 
     def _read(self, path: str) -> tuple[dict[str, Any], str, Any]:
         """Return the secrets, and the vault identity that they are to be encrypted with."""

@@ -10,7 +10,7 @@ import base64
 import secrets
 import string
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.imagine.platform.plugins.module_utils.certificates import (
@@ -141,3 +141,24 @@ def fill(
         else:
             raise GeneratorError(f"{name} in wanted is neither a mapping nor a secret with a type; correct it.")
     return result, created
+
+
+def prune(present: Mapping[str, Any], unwanted: Sequence[Sequence[str]]) -> tuple[dict[str, Any], list[str]]:
+    """Return the secrets without those that the paths lead to, and the names of these."""
+    result = dict(present)
+    removed: list[str] = []
+    for path in unwanted:
+        if not path or not all(isinstance(part, str) and part for part in path):
+            raise GeneratorError(f"{list(path)} in unwanted leads to no secret; give the names that lead to one.")
+        level = result
+        for part in path[:-1]:
+            below = level.get(str(part))
+            if not isinstance(below, Mapping):
+                break
+            # What was handed in stays as it is.
+            level[str(part)] = dict(below)
+            level = level[str(part)]
+        else:
+            if level.pop(str(path[-1]), None) is not None:
+                removed.append(".".join(path))
+    return result, removed

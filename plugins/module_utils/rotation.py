@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.imagine.platform.plugins.module_utils.generators import (
@@ -21,6 +21,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.generators import
     GeneratorError,
     check_specification,
     is_specification,
+    prune,
 )
 
 Json = dict[str, Any]
@@ -133,6 +134,23 @@ def finish(present: Json, names: Iterable[str], now: datetime.datetime) -> tuple
         values.setdefault(ROTATED, {})[name] = now.replace(microsecond=0).isoformat()
         done.append(name)
     return values, done
+
+
+def forget(present: Mapping[str, Any], unwanted: Sequence[Sequence[str]]) -> tuple[Json, list[str]]:
+    """Take secrets out by the names that lead to them, with the notes of their rotations, which nobody would end."""
+    values, removed = prune(present, unwanted)
+    gone = [".".join(path) for path in unwanted]
+    for notes in (ROTATIONS, ROTATED):
+        noted = values.get(notes) or {}
+        kept = {key: value for key, value in noted.items() if not any(_is_below(key, name) for name in gone)}
+        if len(kept) < len(noted):
+            removed.extend(f"{notes}.{key}" for key in noted if key not in kept)
+            values[notes] = kept
+    return values, removed
+
+
+def _is_below(name: str, above: str) -> bool:
+    return name == above or name.startswith(above + ".")
 
 
 def stages(values: Mapping[str, Any], names: Iterable[str]) -> Json:

@@ -50,6 +50,13 @@ options:
       - C(given) is a C(value) that was made elsewhere, for instance by Nomad. It replaces an older one.
     type: dict
     required: true
+  unwanted:
+    description:
+      - The secrets that are to be taken out, each as the list of the names that lead to it. All below it goes with it.
+      - What is not there is no error. Nothing of it may be among O(wanted).
+    type: list
+    elements: list
+    default: []
 """
 
 EXAMPLES = r"""
@@ -68,6 +75,16 @@ EXAMPLES = r"""
   delegate_to: localhost
   no_log: true
 
+- name: Forget those of a node that was taken away
+  imagine.platform.federation_secrets:
+    path: "{{ federation_secrets_file }}"
+    wanted: {}
+    unwanted:
+      - [sites, ifca, consul_tokens, ifca-compute]
+  run_once: true
+  delegate_to: localhost
+  no_log: true
+
 - name: Use one
   ansible.builtin.assert:
     that: ansible_facts.federation_secrets.nomad.gossip_key is defined
@@ -81,6 +98,12 @@ created:
   type: list
   elements: str
   sample: [nomad.gossip_key]
+removed:
+  description: The dotted names of the secrets that were taken out.
+  returned: success
+  type: list
+  elements: str
+  sample: [sites.ifca.consul_tokens.ifca-compute]
 ansible_facts:
   description: Facts for the rest of the play.
   returned: success

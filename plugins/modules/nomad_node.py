@@ -60,8 +60,8 @@ options:
     type: dict
   wait:
     description:
-      - Whether to wait until a drain has ended and Nomad's servers know the new metadata, and until Nomad sees that a
-        node is down which is to be removed.
+      - Whether to wait until a drain has ended, also one that was under way, and Nomad's servers know the new metadata,
+        and until Nomad sees that a node is down which is to be removed.
     type: bool
     default: true
   wait_timeout:
@@ -229,6 +229,7 @@ class Nodes(ObjectType):
     def __init__(self, module: AnsibleModule, client: NomadClient) -> None:
         self.client = client
         self.wait = module.params["wait"]
+        self.check_mode = module.check_mode
         self.wait_timeout = module.params["wait_timeout"]
         self.raw: dict[str, Json] = {}
         self.known: dict[str, list[Json]] = {}
@@ -385,8 +386,8 @@ class Nodes(ObjectType):
 
     def delete(self, item: Mapping[str, Any], current: Json) -> None:
         for node in self.known[item["name"]]:
-            self._await_silence(node)
             try:
+                self._await_silence(node)
                 self.client.post(f"node/{segment(node['ID'])}/purge", f"removing node '{node['Name']}'")
             except NomadError as error:
                 # Somebody else, or the garbage collection, was faster.
@@ -403,6 +404,8 @@ class Nodes(ObjectType):
         )
 
     def details(self, item: Mapping[str, Any], state: Json) -> Json:
+        if item["drain"] and self.wait and not self.check_mode and is_draining(self.raw[item["name"]]):
+            self._await_drain(self.raw[item["name"]])
         return {"id": self.raw[item["name"]]["ID"]}
 
 

@@ -31,6 +31,7 @@ OTHERS = {
     "nomad_token",
     "node_name",
     "site_request",
+    "status_reason",
 }
 
 pages = pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(CHECKOUT)) for page in PAGES])

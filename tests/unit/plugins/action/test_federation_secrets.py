@@ -242,3 +242,21 @@ def test_a_lock_that_was_removed_while_waiting_is_taken_again(path: Path, monkey
         assert lock.exists()
     assert calls == 3
     assert not lock.exists()
+
+
+def test_what_is_unwanted_goes(run: Run, path: Path) -> None:
+    run()
+    before = path.read_bytes()
+    planned = run(wanted={}, unwanted=[["nomad", "token"]], check=True)
+    assert (planned["changed"], planned["removed"]) == (True, ["nomad.token"])
+    assert path.read_bytes() == before
+    done = run(wanted={}, unwanted=[["nomad", "token"]])
+    assert (done["changed"], done["created"], done["removed"]) == (True, [], ["nomad.token"])
+    assert done["ansible_facts"]["federation_secrets"]["nomad"] == {}
+    assert "ca" in done["ansible_facts"]["federation_secrets"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    again = run(wanted={}, unwanted=[["nomad", "token"]])
+    assert (again["changed"], again["removed"]) == (False, [])
+    for unwanted in ("nomad", ["nomad"]):
+        with pytest.raises(AnsibleActionFail, match="is not a list of lists"):
+            run(wanted={}, unwanted=unwanted)

@@ -98,3 +98,28 @@ def test_without_cryptography(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(generators.GeneratorError, match="needs the Python library cryptography"):
         generators.fill({}, wanted, "file")
     assert generators.fill({"a": AUTHORITY}, wanted, "file")[1] == []
+
+
+def test_prune() -> None:
+    present: dict[str, Any] = {
+        "nomad": {"token": "a"},
+        "sites": {"ifca": {"tokens": {"x": 1, "y": 2}}, "incd": {"tokens": {"x": 3}}},
+    }
+    unwanted = [
+        ["sites", "ifca", "tokens", "x"],
+        ["sites", "incd"],
+        ["sites", "ghost", "tokens"],
+        ["nomad", "token", "z"],
+    ]
+    values, removed = generators.prune(present, unwanted)
+    assert values == {"nomad": {"token": "a"}, "sites": {"ifca": {"tokens": {"y": 2}}}}
+    assert removed == ["sites.ifca.tokens.x", "sites.incd"]
+    # What was handed in is as it was.
+    assert present["sites"]["ifca"]["tokens"] == {"x": 1, "y": 2}
+    assert generators.prune(values, unwanted) == (values, [])
+
+
+@pytest.mark.parametrize("path", [[], [""], ["sites", 1]])
+def test_prune_without_a_path(path: list[Any]) -> None:
+    with pytest.raises(generators.GeneratorError, match="leads to no secret"):
+        generators.prune({"sites": {}}, [path])

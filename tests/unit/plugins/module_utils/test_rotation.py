@@ -118,3 +118,16 @@ def test_trust_has_both_authorities_in_one_order() -> None:
     assert exchanged["nomad"]["ca"]["certificate"] == new["certificate"]
     assert exchanged["nomad"]["ca"]["trusted"] == both
     assert exchanged["nomad"]["ca"]["trusted_signer_first"] == new["certificate"] + old["certificate"]
+
+
+def test_what_is_forgotten_takes_its_rotations_along() -> None:
+    values, _taken = rotation.promote(begun(), NAMES)
+    values["rotated"] = {"sites.ifca.ca": "then", "sites.ifca-2.ca": "then", "certificates.a": "then"}
+    before = copy.deepcopy(values)
+    left, removed = rotation.forget(values, [["sites", "ifca"], ["certificates", "a"]])
+    assert removed == ["sites.ifca", "rotations.sites.ifca.token", "rotated.sites.ifca.ca", "rotated.certificates.a"]
+    assert (left["sites"], list(left["rotations"])) == ({}, ["nomad.key"])
+    assert left["rotated"] == {"sites.ifca-2.ca": "then"}
+    assert values == before
+    assert rotation.forget(left, [["sites", "ifca"], ["certificates", "a"]]) == (left, [])
+    assert rotation.forget(PRESENT, [["nothing"]]) == (PRESENT, [])

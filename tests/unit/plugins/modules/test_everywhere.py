@@ -36,7 +36,9 @@ CALLS: dict[str, dict[str, Result]] = {
     "nomad": {
         "deployment_info": {},
         "module_deployment": DEPLOYMENT,
+        "node_check_info": {"name": "x"},
         "node_info": {},
+        "node_removal_info": {"names": ["x"]},
         "nomad_acl_auth_method": {
             "name": "x",
             "type": "JWT",
@@ -84,6 +86,8 @@ CALLS: dict[str, dict[str, Result]] = {
         "consul_config_entry_info": {"kind": "service-defaults"},
         "consul_gossip_keyring": {"key": KEY},
         "consul_gossip_keyring_info": {},
+        "consul_node": {"name": "x", "state": "absent", "wait_timeout": 1},
+        "consul_node_info": {},
         "consul_peering": {"name": "x", "generate": "pending"},
         "consul_peering_info": {},
         "consul_snapshot": {"path": "saved"},

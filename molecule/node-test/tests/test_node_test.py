@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""Nodes that are tested, some of which have a fault: what becomes of their status, and what the run says."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from clients import TESTBED, image, until
+from federation import Federation, Node
+from runs import Run, play
+
+SAMPLE = TESTBED / "module" / "samples" / "digit-7.png"
+PREDICTION = {
+    "path": "/v2/models/digits_classifier/predict/",
+    "field": "image",
+    "file": str(SAMPLE),
+    "content_type": "image/png",
+    "contains": "probability",
+}
+
+
+@pytest.fixture(scope="session")
+def federation() -> Federation:
+    return Federation()
+
+
+@pytest.fixture(scope="session")
+def module(federation: Federation) -> str:
+    """The image of the module."""
+    return image(federation)
+
+
+@pytest.fixture(scope="session")
+def token(federation: Federation) -> str:
+    return str(federation.secrets["nomad"]["tokens"]["operator"])
+
+
+@pytest.fixture
+def meta(federation: Federation, token: str) -> Callable[..., dict[str, str]]:
+    """Read a node's metadata, and set some of them beforehand."""
+
+    def find(name: str, **values: str | None) -> dict[str, str]:
+        identifier = next(one["ID"] for one in federation.nomad("/v1/nodes", token).json() if one["Name"] == name)
+        if values:
+            body = {"NodeID": identifier, "Meta": values}
+            answer = federation.nomad("/v1/client/metadata", token, method="POST", body=body)
+            assert answer.status == 200, answer.body
+        known = federation.nomad(f"/v1/client/metadata?node_id={identifier}", token).json()["Meta"]
+        return {key: value for key, value in known.items() if value is not None}
+
+    return find
+
+
+@pytest.fixture
+def run_test(module: str) -> Callable[..., Run]:
+    """Test the compute node of one site with all checks, unless told otherwise."""
+
+    def run(*arguments: str, fails: bool = False, **variables: Any) -> Run:
+        given = {"node_test_image": module, "node_test_prediction": PREDICTION, **variables}
+        return play("imagine.platform.node_test", *(arguments or ("--limit", "ifca-compute")), fails=fails, **given)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(federation: Federation, token: str) -> Iterator[None]:
+    """Whatever came of a test, no job of it is left."""
+    yield
+    jobs = federation.nomad("/v1/jobs?namespace=*&meta=true", token).json()
+    assert [job["Name"] for job in jobs if (job["Meta"] or {}).get("owner") == "node-test"] == []
+
+
+def age(text: str) -> float:
+    """Seconds since a time in ISO 8601."""
+    moment = datetime.datetime.fromisoformat(text)
+    return (datetime.datetime.now(datetime.UTC) - moment).total_seconds()
+
+
+def test_a_node_that_passes_becomes_ready(meta: Any, run_test: Any) -> None:
+    assert meta("ifca-compute", status="test")["status"] == "test"
+    run = run_test()
+    assert "ifca-compute passed" in run.text
+    found = meta("ifca-compute")
+    assert found["status"] == "ready"
+    assert 0 <= age(found["last_tested"]) < 600
+    assert "status_reason" not in found
+
+
+def test_no_checks_make_no_node_ready(meta: Any, run_test: Any) -> None:
+    before = meta("ifca-compute", status="test")
+    refused = run_test(fails=True, node_test_checks=[])
+    assert "node_test_checks is empty, and no node becomes ready without a check" in refused.text
+    assert 'node_test_image is empty, and the check "module" runs it' in run_test(fails=True, node_test_image="").text
+    assert "value of node_test_checks must be one or more of" in run_test(fails=True, node_test_checks=["modul"]).text
+    assert sum(refused.changed.values()) == 0
+    assert meta("ifca-compute") == before
+
+
+def test_a_part_of_the_checks_makes_no_node_ready(meta: Any, run_test: Any) -> None:
+    before = meta("ifca-compute", status="test")
+    run = run_test(node_test_checks=["registered", "drivers", "storage"])
+    assert "its status stays as it is" in run.text
+    assert sum(run.changed.values()) == 0
+    assert meta("ifca-compute") == before
+
+
+def test_check_mode_makes_no_node_ready(meta: Any, run_test: Any) -> None:
+    before = meta("ifca-compute", status="test")
+    run = run_test("--limit", "ifca-compute", "--check")
+    assert sum(run.changed.values()) == 0
+    assert meta("ifca-compute") == before
+
+
+def test_a_module_that_does_not_run(meta: Any, run_test: Any, module: str) -> None:
+    wrong = f"{module}-of-nobody"
+    run = run_test(fails=True, node_test_image=wrong)
+    found = meta("ifca-compute")
+    assert found["status"] == "error"
+    assert found["status_reason"].startswith("module: ")
+    assert "of-nobody" in found["status_reason"]
+    assert "ifca-compute has the status error: module: " in run.text
+    assert 0 <= age(found["last_tested"]) < 600
+
+
+def test_a_module_that_answers_something_else(meta: Any, run_test: Any) -> None:
+    run_test(fails=True, node_test_contains="no such words", node_test_answer_timeout=20)
+    assert "answers without 'no such words'" in meta("ifca-compute")["status_reason"]
+
+
+def test_a_certificate_that_nobody_trusts(federation: Federation, meta: Any, run_test: Any) -> None:
+    run = run_test(fails=True, node_test_ca_file=federation.ca("nomad"))
+    found = meta("ifca-compute")
+    assert found["status"] == "error"
+    assert found["status_reason"].startswith("ingress: The certificate of https://node-test.ifca-")
+    assert "is not valid (" in run.text
+
+
+@pytest.fixture
+def without_docker(federation: Federation, token: str) -> Iterator[Node]:
+    """A node whose Docker has stopped, which Nomad has noticed."""
+    node = federation.nodes["ifca-compute"]
+    identifier = next(one["ID"] for one in federation.nomad("/v1/nodes", token).json() if one["Name"] == node.name)
+
+    def healthy() -> bool:
+        drivers = federation.nomad(f"/v1/node/{identifier}", token).json()["Drivers"]
+        return bool(drivers["docker"]["Healthy"])
+
+    node.run("systemctl stop docker.socket docker.service")
+    try:
+        until("Nomad sees that Docker has stopped", 120, lambda: not healthy())
+        yield node
+    finally:
+        node.run("systemctl start docker.service")
+        until("Nomad sees that Docker runs", 120, healthy)
+
+
+def test_a_driver_that_is_not_there(without_docker: Node, meta: Any, run_test: Any) -> None:
+    run_test(fails=True)
+    found = meta("ifca-compute")
+    assert found["status"] == "error"
+    assert "drivers: the driver docker is not " in found["status_reason"]
+
+
+def test_all_nodes_and_what_was_wrong_is_forgotten(federation: Federation, meta: Any, run_test: Any) -> None:
+    assert meta("ifca-compute")["status"] == "error"
+    run = run_test("--forks", "12")
+    for name in federation.nodes:
+        assert f"{name} passed" in run.text
+        found = meta(name)
+        assert (found["status"], found.get("status_reason")) == ("ready", None)
+        assert 0 <= age(found["last_tested"]) < 900
+    # A deployment does not take it back.
+    play("imagine.platform.deploy", "--limit", "ifca-compute,localhost")
+    assert meta("ifca-compute")["status"] == "ready"

@@ -1,0 +1,458 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""Nodes and sites that are removed, in the order in which the federation shrinks; at the end it grows again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clients import TESTBED, image, until
+from federation import Federation, Node, ask
+from runs import Run, kill_at, play
+
+Json = dict[str, Any]
+DEADLINE = 25
+# A run may end at any of its steps, and the next one goes on from there.
+KILLED_AT = (
+    "Begin to move away what runs there",
+    "Remove the federation's keys, tokens, configuration and state",
+    "Remove the nodes from Nomad",
+)
+# Where the federation's keys, tokens and state are on a node.
+PLACES = "/etc/nomad.d /etc/consul.d /etc/traefik /var/lib/nomad /var/lib/consul /var/lib/traefik"
+
+
+class State:
+    """What the federation knows, each time asked anew."""
+
+    def __init__(self, federation: Federation) -> None:
+        self.federation = federation
+        self.token = str(federation.secrets["nomad"]["management_token"])
+        self.servers = federation.having("server")
+
+    def nomad(self, path: str, method: str = "GET", body: Any = None) -> Any:
+        """Ask whichever server answers."""
+        for server in self.servers:
+            try:
+                answer = self.federation.nomad(path, self.token, node=server, method=method, body=body)
+            except OSError:
+                continue
+            assert answer.status == 200, answer.body
+            return answer.json() if answer.body else None
+        raise AssertionError("no server answers")
+
+    def nodes(self) -> dict[str, str]:
+        return {node["Name"]: node["SchedulingEligibility"] for node in self.nomad("/v1/nodes")}
+
+    def peers(self) -> list[str]:
+        """The servers in Raft, without their region."""
+        found = self.nomad("/v1/operator/raft/configuration")["Servers"]
+        return sorted(server["Node"].partition(".")[0] for server in found)
+
+    def gossip(self) -> list[str]:
+        members = self.nomad("/v1/agent/members")["Members"]
+        return sorted(member["Name"].partition(".")[0] for member in members if member["Status"] != "left")
+
+    def leader(self) -> str:
+        found = self.nomad("/v1/operator/raft/configuration")["Servers"]
+        return next(server["Node"].partition(".")[0] for server in found if server["Leader"])
+
+    def registry(self) -> dict[str, list[str]]:
+        """Names of the nodes by site."""
+        items = self.nomad("/v1/var/imagine/registry?namespace=default")["Items"]
+        sites = {name[len("site/") :]: json.loads(text) for name, text in items.items() if name.startswith("site/")}
+        return {name: sorted(node["name"] for node in site["nodes"]) for name, site in sites.items()}
+
+    def secrets(self) -> Json:
+        return dict(Federation().secrets["sites"])
+
+    def consul(self, site: str, path: str) -> Any:
+        """Ask a site's Consul server with its management token."""
+        node = next(one for one in self.servers if one.site == site)
+        return node.consul(path, self.federation.secrets["sites"][site]["consul_management_token"]).json()
+
+    def everything(self) -> Json:
+        """All of it, to see that nothing was changed."""
+        return {
+            "nodes": self.nodes(),
+            "peers": self.peers(),
+            "gossip": self.gossip(),
+            "registry": self.registry(),
+            "secrets": self.secrets(),
+            "tokens": {site: len(self.consul(site, "/v1/acl/tokens")) for site in self.federation.sites},
+        }
+
+
+@pytest.fixture(scope="module")
+def federation() -> Federation:
+    return Federation()
+
+
+@pytest.fixture(scope="module")
+def state(federation: Federation) -> State:
+    return State(federation)
+
+
+@pytest.fixture(scope="module")
+def reference(federation: Federation) -> str:
+    """The image of the module."""
+    return image(federation)
+
+
+def remove(*names: str, fails: bool = False, arguments: tuple[str, ...] = (), **variables: Any) -> Run:
+    given = {"node_remove_nodes": list(names), "node_remove_drain_deadline": DEADLINE, **variables}
+    return play("imagine.platform.node_remove", *arguments, fails=fails, **given)
+
+
+def remove_site(name: str, fails: bool = False, arguments: tuple[str, ...] = (), **variables: Any) -> Run:
+    given = {"site_remove_site": name, "site_remove_drain_deadline": DEADLINE, **variables}
+    return play("imagine.platform.site_remove", *arguments, fails=fails, **given)
+
+
+def job(name: str, kind: str, image_name: str, condition: str) -> str:
+    """A job that sleeps until it is told to stop."""
+    service = "reschedule { unlimited = true }" if kind == "service" else "reschedule { attempts = 0 }"
+    return f"""
+job "{name}" {{
+  namespace = "imagine"
+  type      = "{kind}"
+  {condition}
+  group "g" {{
+    {service}
+    task "main" {{
+      driver = "docker"
+      config {{
+        image   = "{image_name}"
+        command = "python"
+        args    = ["-c", "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(0)); time.sleep(3600)"]
+      }}
+      resources {{
+        cpu    = 100
+        memory = 64
+      }}
+    }}
+  }}
+}}
+"""
+
+
+def prefers(node: str) -> str:
+    return f"""affinity {{
+    attribute = "${{node.unique.name}}"
+    value     = "{node}"
+    weight    = 100
+  }}
+  constraint {{
+    attribute = "${{meta.type}}"
+    value     = "compute"
+  }}"""
+
+
+def needs(node: str) -> str:
+    return f"""constraint {{
+    attribute = "${{node.unique.name}}"
+    value     = "{node}"
+  }}"""
+
+
+class Jobs:
+    """Jobs of the tests."""
+
+    def __init__(self, state: State, reference: str) -> None:
+        self.state, self.reference = state, reference
+
+    def start(self, name: str, kind: str, condition: str) -> None:
+        """Register a job and wait until it runs."""
+        text = job(name, kind, self.reference, condition)
+        parsed = self.state.nomad("/v1/jobs/parse", "POST", {"JobHCL": text, "Canonicalize": True})
+        self.state.nomad("/v1/jobs?namespace=imagine", "POST", {"Job": parsed})
+        until(f"{name} runs", 120, lambda: self.runs_on(name))
+
+    def runs_on(self, name: str) -> list[str]:
+        allocations = self.state.nomad(f"/v1/job/{name}/allocations?namespace=imagine")
+        return [one["NodeName"] for one in allocations if one["ClientStatus"] == "running"]
+
+    def status(self, name: str) -> tuple[str, bool]:
+        found = self.state.nomad(f"/v1/job/{name}?namespace=imagine")
+        return found["Status"], bool(found["Stop"])
+
+
+@pytest.fixture(scope="module")
+def jobs(state: State, reference: str) -> Iterator[Jobs]:
+    yield Jobs(state, reference)
+    for one in state.nomad("/v1/jobs?namespace=*"):
+        state.nomad(f"/v1/job/{one['ID']}?purge=true&namespace={one['Namespace']}", "DELETE")
+
+
+class Client:
+    """Asks a module ten times a second, without trying again, and remembers what failed."""
+
+    def __init__(self, federation: Federation, site: str, name: str) -> None:
+        self.federation = federation
+        self.node = next(node for node in federation.having("ingress") if node.site == site)
+        base = federation.variables["federation_vos"][0]["base_domain"]
+        self.name = f"api-{name}.{self.node.variables['site_domain']}-{base}"
+        self.asked, self.failures, self.running = 0, list[str](), True
+        self.thread = threading.Thread(target=self.loop)
+
+    def once(self) -> str:
+        """Return what went wrong, or nothing."""
+        try:
+            answer = ask(self.node.address, 443, "/v2/models/", name=self.name, ca=self.federation.ca("ingress"))
+        except OSError as error:
+            return str(error)
+        return "" if answer.status == 200 else f"HTTP {answer.status}"
+
+    def loop(self) -> None:
+        while self.running:
+            self.asked += 1
+            if problem := self.once():
+                self.failures.append(problem)
+            # The interval between requests, as users have one.
+            time.sleep(0.1)
+
+    def __enter__(self) -> Client:
+        until(f"{self.name} answers", 120, lambda: not self.once())
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.running = False
+        self.thread.join()
+
+
+@pytest.fixture(scope="module")
+def digits(jobs: Jobs) -> str:
+    """A module that users ask at ifca while other nodes go."""
+    play("testbed/demo.yml", demo_name="removal", demo_site="ifca")
+    return "removal"
+
+
+def is_bare(node: Node) -> bool:
+    """Whether nothing of the federation is left on a machine."""
+    left = node.run(f"ls -d {PLACES} 2>/dev/null || true").split()
+    units = node.run("systemctl list-units --all --no-legend nomad.service consul.service traefik.service").strip()
+    mounted = node.run("grep -c /var/lib/nomad /proc/self/mounts || true").strip()
+    assert (left, units, mounted) == ([], "", "0"), node.name
+    return True
+
+
+@pytest.mark.parametrize(
+    ("names", "more", "words"),
+    [
+        ([], {}, "node_remove_nodes is empty: name the nodes to remove"),
+        (
+            ["ifca-comput"],
+            {},
+            'is neither in the inventory nor known to the federation, did you mean "ifca-compute"?',
+        ),
+        (["ifca-server"], {}, "Without ifca-server, the last ingress of site 'ifca', none of its users' addresses"),
+        (
+            ["ifca-server", "incd-server"],
+            {},
+            "Without ifca-server and incd-server, 1 of the 3 Nomad servers would run, fewer than the 2 of a majority",
+        ),
+        (["ifca-server", "ifca-compute"], {}, "are all that site 'ifca' has: remove the site with the playbook"),
+        (
+            ["ifca-server", "incd-server", "tubitak-server"],
+            {"node_remove_force": True},
+            "the federation would have no Nomad server: add others first.",
+        ),
+        (
+            ["ifca-compute"],
+            {"node_remove_drain_deadline": 0},
+            "The drain deadline is 0, with which a node may never be",
+        ),
+        (["ifca-compute"], {"arguments": ("--limit", "site_ifca")}, '--limit is "site_ifca"'),
+        (["ifca-compute"], {"node_remove_jobs": "kill"}, "value of node_remove_jobs must be one of: move, stop"),
+    ],
+)
+def test_refusals(state: State, names: list[str], more: Json, words: str) -> None:
+    before = state.everything()
+    refused = remove(*names, fails=True, **more)
+    assert words in refused.text
+    assert sum(refused.changed.values()) == 0
+    assert state.everything() == before
+
+
+def test_a_site_that_nobody_knows(state: State) -> None:
+    before = state.everything()
+    refused = remove_site("tubitac", fails=True)
+    assert (
+        "Site 'tubitac' is neither in the inventory nor known to the federation, did you mean \"tubitak\"?"
+        in refused.text
+    )
+    assert "site_remove_site is empty: name the site to remove" in remove_site("", fails=True).text
+    assert state.everything() == before
+
+
+def test_a_server_that_the_others_need(state: State, federation: Federation) -> None:
+    down = federation.nodes["tubitak-server"]
+    down.run("systemctl stop nomad.service")
+    try:
+        until(
+            "the others see it",
+            120,
+            lambda: any(
+                member["Name"].startswith("tubitak-server") and member["Status"] == "failed"
+                for member in state.nomad("/v1/agent/members")["Members"]
+            ),
+        )
+        # Autopilot may have taken the vote from the dead one by now, or may do so meanwhile.
+        before = state.nodes(), state.registry(), state.secrets()
+        refused = remove_site("incd", fails=True)
+        assert re.search(
+            r"Without incd-server, 1 of the [23] Nomad servers would run, fewer than the 2 of a majority, and the "
+            r"federation would stand still: ",
+            refused.text,
+        ), refused.output
+        assert (state.nodes(), state.registry(), state.secrets()) == before
+        assert {"ifca-server", "incd-server"} <= set(state.peers())
+    finally:
+        down.run("systemctl start nomad.service")
+    until("it is back", 120, lambda: "tubitak-server" in state.gossip() and len(state.peers()) == 3)
+    until("its node is back", 120, lambda: all(node["Status"] == "ready" for node in state.nomad("/v1/nodes")))
+
+
+def test_check_mode(state: State, jobs: Jobs) -> None:
+    jobs.start("wanderer", "service", prefers("incd-compute"))
+    before = state.everything()
+    run = remove("incd-compute", arguments=("--check", "--diff"))
+    assert sum(run.changed.values()) > 0
+    assert "imagine/wanderer on incd-compute moves to other nodes" in run.text
+    assert state.everything() == before
+    assert jobs.runs_on("wanderer") == ["incd-compute"]
+
+
+def test_a_compute_node(state: State, federation: Federation, jobs: Jobs, digits: str, capfd: Any) -> None:
+    # A batch job may finish its work until the deadline; what is bound to the node has nowhere to go.
+    jobs.start("worker", "batch", needs("incd-compute"))
+    jobs.start("bound", "service", needs("incd-compute"))
+    with Client(federation, "ifca", digits) as client:
+        started = time.monotonic()
+        run = remove("incd-compute")
+        seconds = time.monotonic() - started
+    with capfd.disabled():
+        print(f"\nnode: {seconds:.0f} s, {client.asked} requests at ifca, {len(client.failures)} failed")
+    assert client.failures == []
+    assert seconds > DEADLINE
+    moved = jobs.runs_on("wanderer")
+    assert len(moved) == 1
+    assert f"imagine/wanderer runs on {moved[0]}" in run.text
+    assert "imagine/bound waits for a node" in run.text
+    assert jobs.runs_on("worker") == jobs.runs_on("bound") == []
+    assert jobs.status("bound") == ("pending", False)
+    assert "Take incd-compute out of the inventory" in run.text
+
+    assert "incd-compute" not in state.nodes()
+    assert state.registry()["incd"] == ["incd-server"]
+    assert sorted(state.secrets()["incd"]["consul_tokens"]) == ["incd-server"]
+    assert [node["Node"] for node in state.consul("incd", "/v1/catalog/nodes")] == ["incd-server"]
+    assert [member["Name"] for member in state.consul("incd", "/v1/agent/members")] == ["incd-server"]
+    descriptions = [token["Description"] for token in state.consul("incd", "/v1/acl/tokens")]
+    assert [text for text in descriptions if "incd-compute" in text] == []
+    assert [text for text in descriptions if "incd-server" in text]
+    assert is_bare(federation.nodes["incd-compute"])
+
+    again = remove("incd-compute")
+    assert sum(again.changed.values()) == 0
+    assert again.changed
+
+
+def test_a_site_with_the_leader(state: State, federation: Federation, jobs: Jobs, digits: str, capfd: Any) -> None:
+    peer = next(
+        one["ID"]
+        for one in state.nomad("/v1/operator/raft/configuration")["Servers"]
+        if "tubitak-server" in one["Node"]
+    )
+    if state.leader() != "tubitak-server":
+        state.nomad(f"/v1/operator/raft/transfer-leadership?id={peer}", "PUT")
+        until("tubitak-server leads", 60, lambda: state.leader() == "tubitak-server")
+    jobs.start("stays", "service", needs("tubitak-compute"))
+    options = {"site_remove_site": "tubitak", "site_remove_jobs": "stop", "site_remove_drain_deadline": DEADLINE}
+    with Client(federation, "ifca", digits) as client:
+        for task in KILLED_AT:
+            kill_at(task, "imagine.platform.site_remove", **options)
+        started = time.monotonic()
+        run = remove_site("tubitak", site_remove_jobs="stop")
+        seconds = time.monotonic() - started
+    with capfd.disabled():
+        print(f"\nsite: {seconds:.0f} s, {client.asked} requests at ifca, {len(client.failures)} failed")
+    assert client.failures == []
+    assert jobs.status("stays") == ("dead", True)
+    assert "2 Nomad servers would be left, of which none may fail" in run.text
+
+    assert state.peers() == state.gossip() == ["ifca-server", "incd-server"]
+    assert sorted(state.nodes()) == ["ifca-compute", "ifca-server", "incd-server"]
+    assert sorted(state.registry()) == sorted(state.secrets()) == ["ifca", "incd"]
+    assert not Path(federation.ca("consul-tubitak")).exists()
+    for node in federation.nodes.values():
+        assert node.site != "tubitak" or is_bare(node)
+
+    again = remove_site("tubitak")
+    assert sum(again.changed.values()) == 0
+    assert again.changed
+
+
+def test_force_goes_below_the_quorum(state: State, jobs: Jobs) -> None:
+    refused = remove_site("incd", fails=True)
+    assert "Without incd-server, 1 of the 2 Nomad servers would run, fewer than the 2 of a majority" in refused.text
+    assert state.peers() == ["ifca-server", "incd-server"]
+    remove_site("incd", site_remove_force=True)
+    assert state.peers() == ["ifca-server"]
+    assert state.leader() == "ifca-server"
+    assert sorted(state.nodes()) == ["ifca-compute", "ifca-server"]
+    assert sorted(state.registry()) == ["ifca"]
+
+
+def test_a_node_that_is_gone(state: State, federation: Federation, jobs: Jobs, docker: Callable[..., None]) -> None:
+    """Its machine is destroyed: nothing can be stopped there, and the last node but one of the site goes."""
+    docker("kill", "ifca-compute")
+    until(
+        "Nomad sees it",
+        120,
+        lambda: any(
+            node["Name"] == "ifca-compute" and node["Status"] in ("down", "disconnected")
+            for node in state.nomad("/v1/nodes")
+        ),
+    )
+    run = remove("ifca-compute")
+    assert "ifca-compute could not be cleared: whoever has the machine has its keys" in run.text
+    assert sorted(state.nodes()) == ["ifca-server"]
+    assert state.registry() == {"ifca": ["ifca-server"]}
+    assert [member["Name"] for member in state.consul("ifca", "/v1/agent/members")] == ["ifca-server"]
+    docker("start", "ifca-compute")
+
+
+@pytest.fixture
+def docker() -> Callable[..., None]:
+    """Do something with the container of a node."""
+    host = subprocess.run([TESTBED / "docker-daemon", "status"], check=True, capture_output=True, text=True)
+    prefix = os.environ.get("LOCAL_FEDERATION", "imagine")
+
+    def call(verb: str, node: str) -> None:
+        if verb == "start":
+            play("testbed/create.yml")
+        else:
+            command = ["docker", "--host", host.stdout.strip(), verb, f"{prefix}-{node}"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    return call
+
+
+def test_what_was_removed_can_be_deployed_again(state: State, federation: Federation, jobs: Jobs) -> None:
+    play("imagine.platform.deploy")
+    assert sorted(state.nodes()) == sorted(federation.nodes)
+    assert state.peers() == sorted(node.name for node in federation.having("server"))
+    assert sorted(state.registry()) == federation.sites
+    again = play("imagine.platform.deploy")
+    assert sum(again.changed.values()) == 0

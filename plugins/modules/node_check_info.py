@@ -1,0 +1,174 @@
+#!/usr/bin/python
+# Copyright (c) 2026 imagine.platform contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_check_info
+short_description: Check what must hold before users get a node
+version_added: 0.1.0
+author: imagine.platform contributors (@imagine-platform)
+description:
+  - Checks a node by what Nomad and the machine say of it. The playbook C(node_test) does so before it runs a module
+    there.
+  - A check that finds something does not fail the task; it says what is wrong in RV(checks).
+extends_documentation_fragment:
+  - imagine.platform.attributes
+  - imagine.platform.attributes.info
+  - imagine.platform.nomad
+options:
+  name:
+    description:
+      - Name or ID of the node.
+    type: str
+    required: true
+  checks:
+    description:
+      - What to check, at least one. V(registered) is whether Nomad hears of the node and gives it jobs.
+      - Of an ingress node that runs no jobs only V(registered) and V(metadata) are checked.
+    type: list
+    elements: str
+    choices: [registered, metadata, drivers, volumes, storage, gpus]
+    default: [registered, metadata, drivers, volumes, storage, gpus]
+  machine:
+    description:
+      - What M(imagine.platform.node_facts) says of the machine, C(ansible_facts.imagine_node), with the path
+        C(/dev/fuse).
+      - Without it V(storage) finds that the machine cannot be examined.
+    type: dict
+  drivers:
+    description:
+      - Task drivers that must be healthy.
+    type: list
+    elements: str
+    default: [docker, exec, raw_exec]
+  metadata:
+    description:
+      - Metadata that the node must have, by key.
+    type: dict
+    default: {}
+  host_volumes:
+    description:
+      - Names of host volumes that the node must have.
+    type: list
+    elements: str
+    default: []
+  shared_directory:
+    description:
+      - Directory that must be mounted with shared propagation.
+    type: path
+    default: /nomad-storage
+  minimum_disk_mb:
+    description:
+      - Space in MB that must be left for jobs.
+    type: int
+    default: 10000
+seealso:
+  - module: imagine.platform.node_facts
+  - module: imagine.platform.nomad_node
+"""
+
+EXAMPLES = r"""
+- name: Check the drivers of a node
+  imagine.platform.node_check_info:
+    name: node-1
+    checks: [registered, drivers]
+    drivers: [raw_exec]
+  register: checked
+
+- name: Check that its metadata are what the inventory says
+  imagine.platform.node_check_info:
+    name: node-1
+    checks: [metadata]
+    metadata: {domain: ifca, type: compute}
+"""
+
+RETURN = r"""
+checks:
+  description: The checks that apply to the node, with what each found wrong.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {name: registered, problems: []}
+    - {name: drivers, problems: ["the driver docker is not healthy (Failed to connect to docker daemon)"]}
+passed:
+  description: Whether there was at least one check, and none found anything.
+  returned: success
+  type: bool
+  sample: false
+problems:
+  description: What was found, each with the name of its check.
+  returned: success
+  type: list
+  elements: str
+  sample: ["drivers: the driver docker is not healthy (Failed to connect to docker daemon)"]
+meta:
+  description: The metadata of the node.
+  returned: success
+  type: dict
+  sample: {status: test, type: compute}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.imagine.platform.plugins.module_utils.node_checks import CHECKS, Subject, run_checks
+from ansible_collections.imagine.platform.plugins.module_utils.nodes import list_nodes, read_node, select
+from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
+    Json,
+    NomadClient,
+    NomadError,
+    create_module,
+    run_module,
+)
+
+
+def check(module: AnsibleModule, client: NomadClient) -> Json:
+    """Read the node, and check it."""
+    params = module.params
+    if not params["checks"]:
+        raise NomadError(f"checks is empty, which proves nothing: name at least one of {', '.join(CHECKS)}.", "option")
+    listed = list_nodes(client)
+    stub = select(listed, params["name"])
+    if stub is None:
+        known = ", ".join(sorted({node["Name"] for node in listed})) or "none"
+        raise NomadError(
+            f"Node '{params['name']}' is not registered at {client.address} (known: {known}): correct the name or "
+            "start its Nomad client.",
+            "not_found",
+        )
+    node = read_node(client, stub)
+    options = ("drivers", "metadata", "host_volumes", "shared_directory", "minimum_disk_mb", "machine")
+    checks = run_checks(Subject(node, **{name: params[name] for name in options}), params["checks"])
+    return {
+        "changed": False,
+        "checks": checks,
+        "passed": bool(checks) and not any(one["problems"] for one in checks),
+        "problems": [f"{one['name']}: {problem}" for one in checks for problem in one["problems"]],
+        "meta": dict(sorted((node.get("Meta") or {}).items())),
+    }
+
+
+def main() -> None:
+    names = list(CHECKS)
+    run_module(
+        create_module(
+            {
+                "name": {"type": "str", "required": True},
+                "checks": {"type": "list", "elements": "str", "choices": names, "default": names},
+                "machine": {"type": "dict"},
+                "drivers": {"type": "list", "elements": "str", "default": ["docker", "exec", "raw_exec"]},
+                "metadata": {"type": "dict", "default": {}},
+                "host_volumes": {"type": "list", "elements": "str", "default": []},
+                "shared_directory": {"type": "path", "default": "/nomad-storage"},
+                "minimum_disk_mb": {"type": "int", "default": 10000},
+            }
+        ),
+        check,
+    )
+
+
+if __name__ == "__main__":
+    main()
