@@ -95,6 +95,8 @@ class ActionModule(ActionBase):
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             if found == "other":
                 now = datetime.datetime.now(datetime.timezone.utc)
-                os.link(path, f"{path}.before-restore-{now.strftime('%Y%m%dT%H%M%SZ')}")
+                aside = f"{path}.before-restore-{now.strftime('%Y%m%dT%H%M%SZ')}"
+                os.link(path, aside)
+                os.chmod(aside, 0o600)
             write_file(None, path, contents.files[backups.SECRETS], mode=0o600)
         return True

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is in a snapshot of Nomad or Consul: a header, then records behind a byte that says their type, as MessagePack."""
+"""What is in a snapshot of Nomad or Consul: MessagePack of a header, and of records behind a byte for their type."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ class Reader:
                 self.position += _FIXED[first]
             elif first in _SIZED:
                 length, more = _SIZED[first]
-                self.position += self.number(length) + more
+                count = self.number(length)
+                self.position += count + more
             elif first in _NESTED:
                 length, each = _NESTED[first]
                 pending += each * self.number(length)

@@ -48,8 +48,8 @@ options:
     required: true
   replace_secrets:
     description:
-      - Whether a file of other secrets at O(secrets_file) is replaced. It is kept beside it, with C(.before-restore) and
-        a time in its name.
+      - Whether a file of other secrets at O(secrets_file) is replaced. It is kept beside it, with C(.before-restore)
+        and a time in its name.
       - If not, such a file is refused.
     type: bool
     default: false

@@ -42,7 +42,8 @@ def open_backup(vault: Any, data: bytes, path: str) -> tuple[backups.Contents, d
     require_password(vault, path)
     if not is_encrypted(data):
         raise AnsibleActionFail(
-            f"{path} is no backup of a federation, or its beginning is damaged: give a file that the playbook backup made."
+            f"{path} is no backup of a federation, or its beginning is damaged: give a file that the playbook backup "
+            "made."
         )
     try:
         plain, vault_id, secret = vault.decrypt_and_get_vault_id(data)
