@@ -40,14 +40,19 @@ def command(*arguments: str) -> list[str]:
     return ["ansible-playbook", "-i", INVENTORY, *arguments]
 
 
-def play(*arguments: str, fails: bool = False, **environment: str) -> str:
-    """Run a playbook to its end and return its output."""
+def play(*arguments: str, fails: bool = False, password_file: str | None = None) -> str:
+    """Run a playbook to its end and return its output; an empty password file is none at all."""
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    if password_file is not None:
+        del environment["ANSIBLE_VAULT_PASSWORD_FILE"]
+    if password_file:
+        environment["ANSIBLE_VAULT_PASSWORD_FILE"] = password_file
     done = subprocess.run(
         command(*arguments),
         capture_output=True,
         text=True,
         cwd=CHECKOUT,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", **environment},
+        env=environment,
     )
     assert bool(done.returncode) == fails, done.stdout[-6000:] + done.stderr[-2000:]
     return done.stdout + done.stderr
@@ -242,7 +247,8 @@ def test_refusals(story: Story, case: str, tmp_path: Path) -> None:
     before = picture(federation)
     secrets_file = Path(federation.variables["federation_secrets_file"])
     content = secrets_file.read_bytes()
-    path, options, environment = story.backup, ["-e", "restore_confirm=true"], {}
+    path, options = story.backup, ["-e", "restore_confirm=true"]
+    password_file: str | None = None
     if case == "no yes":
         options, expected = [], r"A federation lives on .*Run again with -e restore_confirm=true"
     elif case == "wrong password":
@@ -253,7 +259,7 @@ def test_refusals(story: Story, case: str, tmp_path: Path) -> None:
             r"No vault password that was given opens ",
         )
     elif case == "no password":
-        environment, expected = {"ANSIBLE_VAULT_PASSWORD_FILE": ""}, r"No vault password is given for "
+        password_file, expected = "", r"No vault password is given for "
     elif case == "damaged":
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
@@ -267,7 +273,9 @@ def test_refusals(story: Story, case: str, tmp_path: Path) -> None:
     else:
         options = [*options, "-e", "federation_name=another"]
         expected = r"is a backup of the federation \S+imagine-test\S+, but federation_name is \S+another"
-    output = play("imagine.platform.restore", "-e", f"restore_file={path}", *options, fails=True, **environment)
+    output = play(
+        "imagine.platform.restore", "-e", f"restore_file={path}", *options, fails=True, password_file=password_file
+    )
     assert re.search(expected, output), output[-3000:]
     assert not any(changes(output).values()), changes(output)
     assert secrets_file.read_bytes() == content
