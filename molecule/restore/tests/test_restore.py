@@ -254,10 +254,7 @@ def test_refusals(story: Story, case: str, tmp_path: Path) -> None:
     elif case == "wrong password":
         password = tmp_path / "password"
         password.write_text("another")
-        environment, expected = (
-            {"ANSIBLE_VAULT_PASSWORD_FILE": str(password)},
-            r"No vault password that was given opens ",
-        )
+        password_file, expected = str(password), r"No vault password that was given opens "
     elif case == "no password":
         password_file, expected = "", r"No vault password is given for "
     elif case == "damaged":
