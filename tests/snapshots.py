@@ -67,20 +67,8 @@ def key(name: str = "key-1", kek: bytes | None = b"\x00\xff" * 16, provider: str
     return {"KeyID": name, "State": "active", "WrappedKeys": [wrapped]}
 
 
-def node(name: str, identifier: str, status: str = "ready", index: int = 7, site: str = "ifca") -> dict[str, Any]:
-    """A client's registration."""
-    return {
-        "ID": identifier,
-        "SecretID": f"secret of {identifier}",
-        "Name": name,
-        "Datacenter": site,
-        "Status": status,
-        "ModifyIndex": index,
-    }
-
-
 NOMAD_RECORDS: list[tuple[int, Any]] = [
-    (NODE, node("ifca-compute", "id-1")),
+    (NODE, {"ID": "id-1", "Name": "ifca-compute"}),
     (EVALUATION, {"ID": "e", "Queued": {"a": [1, 2.5, None, True, -3, 1 << 40]}, "Long": ["x" * 40] * 20}),
     (JOB, {"ID": "digits", "Namespace": "imagine", "Status": "running"}),
     (JOB, {"ID": "batch", "Namespace": "default", "Status": "dead"}),

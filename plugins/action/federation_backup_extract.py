@@ -61,8 +61,7 @@ class ActionModule(ActionBase):
             nomad=os.path.join(directory, backups.NOMAD),
             consul={site: os.path.join(directory, backups.consul_member(site)) for site in sites},
             secrets={"absent": "written", "same": "kept", "other": "replaced"}[found],
-            identities=contents.identities,
-            _ansible_no_log=True,
+            consul_node_ids={site: contents.consul[site].nodes for site in sites},
         )
         return result
 

@@ -87,8 +87,6 @@ class NomadState:
     keys_missing: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     management_tokens: set[str] = field(default_factory=set)
-    #: (site, node) -> identifier and secret of its client
-    clients: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -110,15 +108,9 @@ def _unwrapped(key: Mapping[str, Any]) -> bool:
 def read_nomad(snapshot: bytes) -> NomadState:
     """Verify Nomad's snapshot and look into it; DamagedError where it is none."""
     state = NomadState(inspect(snapshot)["index"])
-    nodes: dict[tuple[str, str], tuple[tuple[bool, int], str, str]] = {}
     keys: dict[str, bool] = {}
     for kind, one in records(state_of(snapshot), {_NODE, _JOB, _TOKEN, _VARIABLE, _KEY_META, _KEY, _NAMESPACE}):
         if kind == _NODE:
-            place = (str(one["Datacenter"]), str(one["Name"]))
-            # Of several registrations of one machine, the one that was alive, then the latest.
-            rank = (one.get("Status") != "down", int(one.get("ModifyIndex") or 0))
-            if place not in nodes or nodes[place][0] < rank:
-                nodes[place] = (rank, str(one["ID"]), str(one["SecretID"]))
             state.counts["nodes"] += 1
         elif kind == _JOB:
             job = {"namespace": str(one["Namespace"]), "name": str(one["ID"]), "status": str(one.get("Status") or "")}
@@ -134,7 +126,6 @@ def read_nomad(snapshot: bytes) -> NomadState:
         else:
             name = str(one["KeyID"])
             keys[name] = keys.get(name, False) or (kind == _KEY and _unwrapped(one))
-    state.clients = {place: (identifier, secret) for place, (_rank, identifier, secret) in nodes.items()}
     state.keys = sorted(keys)
     state.keys_missing = sorted(name for name, whole in keys.items() if not whole)
     state.jobs.sort(key=lambda job: (job["namespace"], job["name"]))
@@ -161,17 +152,6 @@ class Contents:
     files: dict[str, bytes]
     nomad: NomadState
     consul: dict[str, ConsulState]
-
-    @property
-    def identities(self) -> Json:
-        """By site and node, what makes a new machine the one that the snapshots know."""
-        found: dict[str, dict[str, Json]] = {}
-        for (site, node), (identifier, secret) in self.nomad.clients.items():
-            found.setdefault(site, {}).setdefault(node, {}).update(nomad_id=identifier, nomad_secret=secret)
-        for site, state in self.consul.items():
-            for node, identifier in state.nodes.items():
-                found.setdefault(site, {}).setdefault(node, {}).update(consul_id=identifier)
-        return found
 
 
 def _fits(secrets: Mapping[str, Any], path: Sequence[str]) -> Any:

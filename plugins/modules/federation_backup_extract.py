@@ -14,7 +14,6 @@ description:
     vault password that opened the backup, so that nothing of it lies open on the controller. M(ansible.builtin.copy)
     decrypts them on their way to a node.
   - Runs on the controller.
-  - The result is hidden as with C(no_log), since it has the secrets of nodes.
 author:
   - imagine.platform contributors (@imagine-platform)
 extends_documentation_fragment:
@@ -65,7 +64,6 @@ EXAMPLES = r"""
     directory: inventory/.federation/restore
     secrets_file: inventory/.federation/secrets.yml
   register: extracted
-  no_log: true
 
 - name: Bring the snapshot of a site to its server
   ansible.builtin.copy:
@@ -89,10 +87,8 @@ secrets:
   returned: success
   type: str
   sample: written
-identities:
-  description:
-    - By site and name of node, what makes a new machine the one that the snapshots know, C(consul_id), C(nomad_id) and
-      C(nomad_secret).
+consul_node_ids:
+  description: By site and name of node, the ID by which its Consul knows the node, and which a new machine must have.
   returned: success
   type: dict
 """

@@ -126,19 +126,6 @@ def test_what_is_read_of_nomad() -> None:
     assert state.counts == {"nodes": 1, "tokens": 2, "variables": 1}
     assert (state.keys, state.keys_missing) == (["key-1"], [])
     assert state.management_tokens == {snapshots.MANAGEMENT}
-    assert state.clients == {("ifca", "ifca-compute"): ("id-1", "secret of id-1")}
-
-
-def test_of_several_registrations_of_a_node_the_living_and_latest_counts() -> None:
-    registered = [
-        snapshots.node("a", "old", index=3),
-        snapshots.node("a", "living", index=5),
-        snapshots.node("a", "down", status="down", index=9),
-        snapshots.node("a", "elsewhere", site="incd"),
-    ]
-    state = backups.read_nomad(snapshots.nomad_snapshot([(snapshots.NODE, one) for one in registered]))
-    assert state.clients[("ifca", "a")][0] == "living"
-    assert state.clients[("incd", "a")][0] == "elsewhere"
 
 
 @pytest.mark.parametrize(
@@ -176,15 +163,6 @@ def test_what_is_read_of_consul() -> None:
     assert state.tokens == {snapshots.CONSUL_MANAGEMENT}
 
 
-def test_identities_are_those_of_both() -> None:
-    assert whole().identities == {
-        "ifca": {
-            "ifca-compute": {"nomad_id": "id-1", "nomad_secret": "secret of id-1"},
-            "ifca-server": {"consul_id": "c-1"},
-        }
-    }
-
-
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
@@ -217,7 +195,7 @@ def test_damaged_snapshots_are_named(changes: dict[str, bytes], name: str) -> No
 def test_manifest_has_no_secret() -> None:
     text = json.dumps(whole().manifest)
     assert "digits" in text
-    for secret in (snapshots.MANAGEMENT, snapshots.CONSUL_MANAGEMENT, "secret of"):
+    for secret in (snapshots.MANAGEMENT, snapshots.CONSUL_MANAGEMENT):
         assert secret not in text
 
 
