@@ -63,7 +63,7 @@ def changes(output: str) -> dict[str, int]:
     return {host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)}
 
 
-def module(federation: Federation, name: str, **options: Any) -> None:
+def module(federation: Federation, name: str, /, **options: Any) -> None:
     """Run a module of the collection on this machine, with the management token."""
     subprocess.run(
         [
