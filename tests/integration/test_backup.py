@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import json
 import os
@@ -16,7 +17,8 @@ from typing import Any
 
 import pytest
 import requests
-from nomad_agent import Cluster, agent_config, free_ports, make_cluster, write_certificates
+from consul_agent import ConsulAgent, start_consul
+from nomad_agent import Cluster, agent_config, free_ports, make_cluster, stop_agent, write_certificates
 
 from ansible_collections.imagine.platform.plugins.module_utils import backups
 
@@ -249,3 +251,63 @@ def test_a_new_machine_runs_what_ran_on_the_one_that_it_replaces(
     eventually(lambda: here(new), START_SECONDS)
     (after,) = eventually(lambda: running(new), START_SECONDS)
     assert after["id"] != before["id"]
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_new_consul_server_needs_the_id_of_the_one_that_it_replaces(
+    keeps: bool,
+    run_module: RunModule,
+    tmp_path: Path,
+    eventually: Callable[[Callable[[], Any]], Any],
+) -> None:
+    if not os.environ.get("CONSUL_BINARY"):
+        pytest.skip("CONSUL_BINARY is not set")
+    for name in ("old", "new"):
+        (tmp_path / name / "data").mkdir(parents=True)
+
+    def start(name: str) -> ConsulAgent:
+        agent = start_consul(tmp_path / name, os.environ["CONSUL_BINARY"])
+        agent.token = token
+        assert not run_module("consul_acl", **agent.connection, timeout=START_SECONDS).get("failed"), agent.log
+        return agent
+
+    def ask(agent: ConsulAgent, path: str, **more: Any) -> Any:
+        answer = requests.request(
+            more.pop("method", "GET"),
+            f"{agent.address}/v1/{path}",
+            headers={"X-Consul-Token": agent.token},
+            verify=str(agent.directory / "ca.pem"),
+            timeout=10,
+            **more,
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json() if answer.text else None
+
+    token = str(uuid.uuid4())
+    snapshot = tmp_path / "consul.snap"
+    old = start("old")
+    try:
+        assert ask(old, "kv/notes/answer", method="PUT", data="forty-two") is True
+        (before,) = eventually(lambda: ask(old, "catalog/nodes"))
+        assert run_module("consul_snapshot", **old.connection, path=str(snapshot))["changed"]
+    finally:
+        stop_agent(old)
+    node_id = backups.read_consul(snapshot.read_bytes()).nodes["ifca-server"]
+    assert node_id == before["ID"]
+    if keeps:
+        (tmp_path / "new" / "data" / "node-id").write_text(node_id)
+    new = start("new")
+    try:
+        restored = run_module("consul_snapshot", **new.connection, action="restore", path=str(snapshot))
+        assert restored.get("changed"), (restored, new.log)
+        assert base64.b64decode(ask(new, "kv/notes/answer")[0]["Value"]) == b"forty-two"
+        ask(new, "agent/token/agent", method="PUT", json={"Token": token})
+        ask(new, "agent/service/register", method="PUT", json={"Name": "probe", "Port": 1234})
+        if keeps:
+            (found,) = eventually(lambda: ask(new, "catalog/service/probe"))
+            assert (found["Node"], found["ID"]) == ("ifca-server", node_id)
+        else:
+            eventually(lambda: "is reserved by node" in (new.directory / "agent.log").read_text(errors="replace"))
+            assert ask(new, "catalog/service/probe") == []
+    finally:
+        stop_agent(new)
