@@ -239,6 +239,43 @@ def test_backup(story: Story, say: Callable[[str], None], tmp_path_factory: pyte
     say(f"backup: {seconds:.0f} s, {size / 1e6:.2f} MB")
 
 
+def test_timer() -> None:
+    """The units on a machine with systemd; what the program says shows what it would be asked to do."""
+    federation = Federation()
+    name = federation.variables["federation_name"]
+    node = federation.having("compute")[0]
+    password = os.environ["ANSIBLE_VAULT_PASSWORD_FILE"]
+    timer = ["imagine.platform.backup", "--tags", "timer", "-e", f"backup_timer_host={node.name}"]
+    options = {
+        "backup_timer_user": node.variables["ansible_user"],
+        "backup_timer_password_file": password,
+        "backup_timer_directory": "/",
+        "backup_timer_program": "/bin/echo",
+        "backup_timer_schedule": "*-*-* 04:05:06",
+        "backup_timer_options": ["-e", "backup_keep=30"],
+    }
+    refused = play(*timer, fails=True)
+    assert "nobody is there to type the vault password" in refused
+    assert not any(changes(refused).values())
+    assert any(changes(play(*timer, "-e", json.dumps(options), "--check")).values())
+    play(*timer, "-e", json.dumps(options))
+    again = changes(play(*timer, "-e", json.dumps(options)))
+    assert not any(again.values()), again
+    unit = f"imagine-backup-{name}"
+    assert node.run(f"systemctl is-active {unit}.timer").strip() == "active"
+    assert node.run(f"systemctl is-enabled {unit}.timer").strip() == "enabled"
+    assert "04:05:06" in node.run(f"systemctl show -p NextElapseUSecRealtime {unit}.timer")
+    node.run(f"systemctl start {unit}.service")
+    said = node.run(f"journalctl -u {unit}.service -o cat --no-pager")
+    assert f"imagine.platform.backup --inventory={INVENTORY} --vault-password-file={password} -e backup_keep=30" in said
+    play(*timer, "-e", json.dumps({**options, "backup_timer_schedule": "*-*-* 05:06:07"}))
+    assert "05:06:07" in node.run(f"systemctl show -p NextElapseUSecRealtime {unit}.timer")
+    play(*timer, "-e", "backup_timer=false")
+    assert node.run(f"systemctl list-unit-files '{unit}*' --no-legend || true") == ""
+    gone = changes(play(*timer, "-e", "backup_timer=false"))
+    assert not any(gone.values()), gone
+
+
 @pytest.mark.parametrize(
     "case", ["no yes", "wrong password", "no password", "damaged", "something else", "no file", "other"]
 )
