@@ -40,7 +40,7 @@ setup-dev: ## Make .venv with what the tests need
 test: ## Run everything that continuous integration runs: lint, unit, sanity, integration, Molecule
 	@$(STEPS) lint unit sanity integration molecule
 
-test-slow: ## Run the long checks (killed runs, lost sites, growth)
+test-slow: ## Run the long checks (killed runs, lost sites, restoration, growth)
 	@$(STEPS) slow
 
 lint: ## ruff, mypy, yamllint, ansible-lint, shellcheck, antsibull, build of the tarball

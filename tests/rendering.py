@@ -17,16 +17,24 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 ROLES = CHECKOUT / "roles"
 
 
-def evaluate(role: str, directory: Path, variables: dict[str, Any], **expressions: str) -> dict[str, Any]:
+def evaluate(
+    role: str,
+    directory: Path,
+    variables: dict[str, Any],
+    hosts: dict[str, dict[str, Any]] | None = None,
+    limit: str = "all",
+    **expressions: str,
+) -> dict[str, Any]:
     """Evaluate expressions over the defaults and vars of a role and C(variables); C(directory) is scratch space.
 
-    A value that is a string comes back as it is, others as Ansible would pass them to a module.
+    A value that is a string comes back as it is, others as Ansible would pass them to a module. C(hosts) are those of
+    the inventory with their variables, grouped by C(node_roles), and C(limit) says which of them the play reaches.
     """
     (directory / "templates").unlink(missing_ok=True)
     (directory / "templates").symlink_to(ROLES / role / "templates")
     files = [ROLES / role / kind / "main.yml" for kind in ("defaults", "vars")]
     play = {
-        "hosts": "localhost",
+        "hosts": "all",
         "connection": "local",
         "gather_facts": False,
         "vars_files": [str(path) for path in files if path.exists()],
@@ -36,16 +44,26 @@ def evaluate(role: str, directory: Path, variables: dict[str, Any], **expression
                     "dest": str(directory / f"{name}.json"),
                     "content": "{{ {'value': (" + expression + ")} | to_json }}",
                     "mode": "0600",
-                }
+                },
+                "run_once": True,
             }
             for name, expression in expressions.items()
         ],
     }
-    playbook, given = directory / "playbook.yml", directory / "variables.json"
+    playbook, given, inventory = (directory / name for name in ("playbook.yml", "variables.json", "inventory.yml"))
+    groups: dict[str, Any] = {}
+    for host, values in (hosts or {}).items():
+        for name in values.get("node_roles", []):
+            groups.setdefault(f"role_{name}", {"hosts": {}})["hosts"][host] = {}
+    everything = {"hosts": hosts or {"localhost": {}}, "children": groups}
+    inventory.write_text(json.dumps({"all": everything}), encoding="utf-8")
     playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
     given.write_text(json.dumps(variables), encoding="utf-8")
     done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-e", f"@{given}", playbook],
+        [
+            *[Path(sys.executable).with_name("ansible-playbook"), "-i", inventory, "-l", limit],
+            *["-e", f"@{given}", playbook],
+        ],
         capture_output=True,
         text=True,
         check=False,

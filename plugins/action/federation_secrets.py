@@ -13,13 +13,17 @@ from typing import Any
 
 import yaml
 from ansible import constants as C
-from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.parsing.vault import AnsibleVaultFormatError, is_encrypted, match_encrypt_secret
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.imagine.platform.plugins.module_utils.files import write_file
 from ansible_collections.imagine.platform.plugins.module_utils.generators import GeneratorError, fill
 from ansible_collections.imagine.platform.plugins.module_utils.rotation import forget, with_trust
+from ansible_collections.imagine.platform.plugins.plugin_utils.vault import (
+    decrypt_secrets,
+    encrypting_secret,
+    require_password,
+)
 
 DEFAULT_VAULT_ID = "default"
 
@@ -97,11 +101,7 @@ class ActionModule(ActionBase):
         return result
 
     def _fill(self, path: str, wanted: Mapping[str, Any], write: bool) -> dict[str, Any]:
-        if not self._loader._vault.secrets:
-            raise AnsibleActionFail(
-                f"No vault password is given for {path}; name its file with --vault-password-file or with "
-                "vault_password_file in ansible.cfg."
-            )
+        require_password(self._loader._vault, path)
         present, vault_id, secret = self._read(path)
         values, outcome = self._change(present, wanted, path)
         exposed = os.path.exists(path) and bool(stat.S_IMODE(os.stat(path).st_mode) & 0o077)
@@ -134,35 +134,5 @@ class ActionModule(ActionBase):
             with open(path, "rb") as stream:
                 data = stream.read()
         except FileNotFoundError:
-            wanted_identity = C.config.get_config_value("DEFAULT_VAULT_ENCRYPT_IDENTITY")
-            try:
-                vault_id, secret = match_encrypt_secret(self._loader._vault.secrets, wanted_identity)
-            except AnsibleError:
-                raise AnsibleActionFail(
-                    f'There is no vault password for the identity "{wanted_identity}" that vault_encrypt_identity '
-                    "names; give it with --vault-id."
-                ) from None
-            return {}, vault_id, secret
-        damaged = f"{path} is damaged; restore it from a backup."
-        if not data.strip():
-            raise AnsibleActionFail(damaged)
-        if not is_encrypted(data):
-            raise AnsibleActionFail(f"{path} is not encrypted; encrypt it with ansible-vault encrypt.")
-        try:
-            plain, vault_id, secret = self._loader._vault.decrypt_and_get_vault_id(data)
-        except AnsibleVaultFormatError:
-            raise AnsibleActionFail(damaged) from None
-        except AnsibleError:
-            raise AnsibleActionFail(
-                f"No vault password that was given opens {path}; give the one that it was encrypted with, "
-                "or restore the file from a backup if it is damaged."
-            ) from None
-        try:
-            values = yaml.safe_load(plain)
-        except yaml.YAMLError:
-            raise AnsibleActionFail(f"{path} does not hold YAML; correct it with ansible-vault edit.") from None
-        if values is None:
-            values = {}
-        if not isinstance(values, dict):
-            raise AnsibleActionFail(f"{path} does not hold a mapping; correct it with ansible-vault edit.")
-        return values, vault_id, secret
+            return {}, *encrypting_secret(self._loader._vault)
+        return decrypt_secrets(self._loader._vault, data, path)

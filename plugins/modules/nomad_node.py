@@ -76,6 +76,12 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  force:
+    description:
+      - Whether O(state=absent) also removes nodes that Nomad takes for alive. It is for machines that are known to be
+        gone, before Nomad finds that out. One that runs registers again.
+    type: bool
+    default: false
   nodes:
     description:
       - The nodes to manage, where there are several.
@@ -231,6 +237,7 @@ class Nodes(ObjectType):
         self.wait = module.params["wait"]
         self.check_mode = module.check_mode
         self.wait_timeout = module.params["wait_timeout"]
+        self.force = module.params["force"]
         self.raw: dict[str, Json] = {}
         self.known: dict[str, list[Json]] = {}
 
@@ -387,7 +394,8 @@ class Nodes(ObjectType):
     def delete(self, item: Mapping[str, Any], current: Json) -> None:
         for node in self.known[item["name"]]:
             try:
-                self._await_silence(node)
+                if not self.force:
+                    self._await_silence(node)
                 self.client.post(f"node/{segment(node['ID'])}/purge", f"removing node '{node['Name']}'")
             except NomadError as error:
                 # Somebody else, or the garbage collection, was faster.
@@ -414,7 +422,11 @@ def main() -> None:
         FIELDS,
         "node",
         "nodes",
-        extra_options={"wait": {"type": "bool", "default": True}, "wait_timeout": {"type": "int", "default": 600}},
+        extra_options={
+            "wait": {"type": "bool", "default": True},
+            "wait_timeout": {"type": "int", "default": 600},
+            "force": {"type": "bool", "default": False},
+        },
     )
     run_objects(module, Nodes)
 

@@ -103,7 +103,7 @@ class Node:
 NODE_VARIABLES = [
     *["node_roles", "site_name", "site_domain", "site_vos", "ansible_host", "ansible_user"],
     *["ansible_ssh_private_key_file", "ansible_ssh_common_args", "node_address"],
-    *["federation_secrets_file", "federation_ca_directory", "federation_vos"],
+    *["federation_name", "federation_secrets_file", "federation_ca_directory", "federation_vos"],
     *[
         "local_registry",
         "local_registry_address",

@@ -127,8 +127,8 @@ def test_scenarios_and_tests(page: Path) -> None:
 
 @pages
 def test_tags(page: Path) -> None:
-    plays = [CHECKOUT / "playbooks" / "deploy.yml", *(CHECKOUT / "playbooks" / "shared").glob("*.yml")]
-    tags = set(re.findall(r"tags: \[([a-z_, ]+)\]", "".join(play.read_text(encoding="utf-8") for play in plays)))
+    playbooks = [path.read_text(encoding="utf-8") for path in (CHECKOUT / "playbooks").rglob("*.yml")]
+    tags = set(re.findall(r"tags: \[([a-z_, ]+)\]", "".join(playbooks)))
     known = {tag for line in tags for tag in line.split(", ")}
     for said in re.findall(r"--(?:skip-)?tags\s+([a-z_,]+)", page.read_text(encoding="utf-8")):
         assert set(said.split(",")) <= known, said

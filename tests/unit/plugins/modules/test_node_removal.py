@@ -107,6 +107,12 @@ def test_a_node_that_runs_is_waited_for(nomad: Any, stub: Any) -> None:
     assert nomad("nomad_node", name="ifca-server", state="absent", wait_timeout=5)["operation"] == "delete"
 
 
+def test_a_machine_that_is_known_to_be_gone_is_not_waited_for(nomad: Any, stub: Any) -> None:
+    stub.on("POST", "/v1/node/id-ifca-server/purge", {"EvalIDs": []})
+    assert nomad("nomad_node", name="id-ifca-server", state="absent", force=True)["operation"] == "delete"
+    assert "/v1/node/id-ifca-server" not in [one.target for one in stub.asked]
+
+
 def test_checks(nomad: Any, stub: Any) -> None:
     full = {**node("ifca-server", "ready"), "Meta": {"type": "traefik", "status": "ready"}}
     stub.on("GET", "/v1/node/id-ifca-server", full)

@@ -1,0 +1,415 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""Makes a backup, refuses what must be refused, loses all machines and the secrets, and gets everything back.
+
+The tests are one story and run in this order. Fixtures of the session would know the federation from before its loss,
+so each test looks at it anew.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from federation import Federation, Node, ask
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+INVENTORY = os.environ.get("FEDERATION_INVENTORY", str(CHECKOUT / "inventories" / "local"))
+SITE = "ifca"
+MODULE = "digits-restore"
+# What the operator has made beside what deploy makes, so that only a backup can bring it back.
+NAMESPACE = "guests"
+POLICY = "visitors-read"
+VARIABLE = "imagine/answer"
+KEY = "notes/answer"
+# Another site that only the registry knows.
+REGISTERED = "walton"
+
+
+def command(*arguments: str) -> list[str]:
+    return ["ansible-playbook", "-i", INVENTORY, *arguments]
+
+
+def play(*arguments: str, fails: bool = False, password_file: str | None = None) -> str:
+    """Run a playbook to its end and return its output; an empty password file is none at all."""
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    if password_file is not None:
+        del environment["ANSIBLE_VAULT_PASSWORD_FILE"]
+    if password_file:
+        environment["ANSIBLE_VAULT_PASSWORD_FILE"] = password_file
+    done = subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        env=environment,
+    )
+    assert bool(done.returncode) == fails, done.stdout[-6000:] + done.stderr[-2000:]
+    return done.stdout + done.stderr
+
+
+def changes(output: str) -> dict[str, int]:
+    """Changes a host, from the recap."""
+    return {host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)}
+
+
+def module(federation: Federation, name: str, /, **options: Any) -> None:
+    """Run a module of the collection on this machine, with the management token."""
+    subprocess.run(
+        [
+            *["ansible", "-i", "localhost,", "localhost", "-c", "local", "-m", f"imagine.platform.{name}"],
+            *["-e", f"ansible_python_interpreter={sys.executable}", "-a", json.dumps(options)],
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=CHECKOUT,
+        env={
+            **os.environ,
+            "NOMAD_ADDR": f"https://{federation.having('server')[0].address}:4646",
+            "NOMAD_CACERT": federation.ca("nomad"),
+            "NOMAD_TOKEN": federation.secrets["nomad"]["management_token"],
+        },
+    )
+
+
+def management(federation: Federation) -> str:
+    return str(federation.secrets["nomad"]["management_token"])
+
+
+def get(federation: Federation, path: str) -> Any:
+    answer = federation.nomad(path, management(federation))
+    assert answer.status == 200, (path, answer.status, answer.body)
+    return answer.json()
+
+
+def servers(federation: Federation) -> dict[str, Node]:
+    """A Consul server of each site."""
+    return {node.site: node for node in federation.having("server")}
+
+
+def predicts(federation: Federation) -> bool:
+    """Whether the module answers at its site."""
+    node = servers(federation)[SITE]
+    base = federation.variables["federation_vos"][0]["base_domain"]
+    name = f"api-{MODULE}.{node.variables['site_domain']}-{base}"
+    try:
+        answer = ask(node.address, 443, "/v2/models/", name=name, ca=federation.ca("ingress"))
+    except OSError:
+        return False
+    return answer.status == 200
+
+
+def wait(what: str, seconds: float, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not hold within {seconds} s"
+        time.sleep(0.5)
+
+
+def allocation(federation: Federation) -> dict[str, Any]:
+    """The module's allocation that runs."""
+    found = [
+        one
+        for one in get(federation, "/v1/allocations?namespace=*")
+        if one["ClientStatus"] == "running" and one["DesiredStatus"] == "run" and MODULE in json.dumps(one["JobID"])
+    ]
+    return dict(found[0]) if found else {}
+
+
+def picture(federation: Federation) -> dict[str, Any]:
+    """What must be the same before and after."""
+    tokens = get(federation, "/v1/acl/tokens")
+    consul = {}
+    for site, node in servers(federation).items():
+        token = federation.secrets["sites"][site]["consul_management_token"]
+        consul[site] = {
+            "tokens": sorted(one["AccessorID"] for one in described(node, token) if not one.get("AuthMethod")),
+            "policies": sorted(one["Name"] for one in node.consul("/v1/acl/policies", token).json()),
+            "value": base64.b64decode(node.consul(f"/v1/kv/{KEY}", token).json()[0]["Value"]).decode(),
+            "nodes": {one["Node"]: one["ID"] for one in node.consul("/v1/catalog/nodes", token).json()},
+        }
+    return {
+        "secrets": federation.secrets,
+        "jobs": sorted(
+            (one["Namespace"], one["ID"])
+            for one in get(federation, "/v1/jobs?namespace=*")
+            if one["Status"] == "running"
+        ),
+        "namespaces": sorted(one["Name"] for one in get(federation, "/v1/namespaces")),
+        "policies": sorted(one["Name"] for one in get(federation, "/v1/acl/policies")),
+        "roles": sorted(one["Name"] for one in get(federation, "/v1/acl/roles")),
+        "tokens": sorted((one["AccessorID"], one["Name"]) for one in tokens),
+        "variable": get(federation, f"/v1/var/{VARIABLE}")["Items"],
+        "registry": get(federation, "/v1/var/imagine/registry")["Items"],
+        "keys": sorted(one["KeyID"] for one in get(federation, "/v1/operator/keyring/keys")),
+        "nodes": sorted(one["Name"] for one in get(federation, "/v1/nodes") if one["Status"] == "ready"),
+        "consul": consul,
+    }
+
+
+def described(node: Node, token: str) -> list[dict[str, Any]]:
+    return list(node.consul("/v1/acl/tokens", token).json())
+
+
+class Story:
+    """What one test hands to the next."""
+
+    backup: Path
+    before: dict[str, Any]
+    allocation: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def story() -> Story:
+    return Story()
+
+
+@pytest.fixture(scope="session")
+def docker() -> list[str]:
+    """The command that reaches the daemon of the nodes."""
+    host = subprocess.run(
+        [CHECKOUT / "testbed" / "docker-daemon", "start"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    return ["docker", "--host", host]
+
+
+@pytest.fixture
+def say(capfd: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Print figures past pytest."""
+
+    def call(text: str) -> None:
+        with capfd.disabled():
+            print(f"\n{text}", flush=True)
+
+    return call
+
+
+def test_backup(story: Story, say: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory) -> None:
+    federation = Federation()
+    subprocess.run([CHECKOUT / "testbed" / "module" / "build"], check=True, stdout=subprocess.DEVNULL)
+    play("testbed/demo.yml", "-e", json.dumps({"demo_name": MODULE, "demo_site": SITE}))
+    module(federation, "nomad_namespace", name=NAMESPACE)
+    module(federation, "nomad_acl_policy", name=POLICY, rules='namespace "*" { policy = "read" }')
+    module(federation, "nomad_acl_token", name="visitor", policies=[POLICY])
+    module(federation, "nomad_variable", path=VARIABLE, items={"answer": "forty-two"})
+    module(federation, "site", name=REGISTERED, domain=REGISTERED, status="requested")
+    for site, node in servers(federation).items():
+        token = federation.secrets["sites"][site]["consul_management_token"]
+        assert node.consul(f"/v1/kv/{KEY}", token, method="PUT", body=f"of {site}").status == 200
+        policy = json.dumps({"Name": POLICY, "Rules": 'key_prefix "notes/" { policy = "read" }'})
+        assert node.consul("/v1/acl/policy", token, method="PUT", body=policy).status == 200
+
+    directory = tmp_path_factory.mktemp("backups")
+    options = ["imagine.platform.backup", "-e", f"backup_directory={directory}", "-e", "backup_keep=2"]
+    assert any(changes(play(*options, "--check")).values())
+    assert not list(directory.iterdir()), "check mode made a file"
+    started = time.monotonic()
+    output = play(*options)
+    seconds = time.monotonic() - started
+    (story.backup,) = directory.iterdir()
+    assert not any(changes(play(*options, "-e", "backup_max_age=3600")).values()), "a new enough backup is there"
+    play(*options)
+    play(*options)
+    assert len(list(directory.iterdir())) == 2
+    assert not story.backup.exists(), "the oldest is still there"
+    story.backup = max(directory.iterdir())
+    size = story.backup.stat().st_size
+    assert story.backup.stat().st_mode & 0o777 == 0o600
+    for name, secret in federation.leaves().items():
+        assert secret not in output, name
+        assert secret.encode() not in story.backup.read_bytes(), name
+    for node in federation.nodes.values():
+        assert node.run("ls /run/*.snap /dev/shm/ansible* 2>/dev/null || true") == ""
+    wait("the module answers", 60, lambda: predicts(federation))
+    story.before = picture(federation)
+    story.allocation = allocation(federation)
+    assert story.allocation, "the module does not run"
+    # Made after the backup: nothing of it may come back.
+    module(federation, "nomad_variable", path="imagine/late", items={"answer": "late"})
+    say(f"backup: {seconds:.0f} s, {size / 1e6:.2f} MB")
+
+
+def test_timer() -> None:
+    """The units on a machine with systemd; what the program says shows what it would be asked to do."""
+    federation = Federation()
+    name = federation.variables["federation_name"]
+    node = federation.having("compute")[0]
+    password = os.environ["ANSIBLE_VAULT_PASSWORD_FILE"]
+    timer = ["imagine.platform.backup", "--tags", "timer", "-e", f"backup_timer_host={node.name}"]
+    options = {
+        "backup_timer_user": node.variables["ansible_user"],
+        "backup_timer_password_file": password,
+        "backup_timer_directory": "/",
+        "backup_timer_program": "/bin/echo",
+        "backup_timer_schedule": "*-*-* 04:05:06",
+        "backup_timer_options": ["-e", "backup_keep=30"],
+    }
+    refused = play(*timer, fails=True)
+    assert "nobody is there to type the vault password" in refused
+    assert not any(changes(refused).values())
+    assert any(changes(play(*timer, "-e", json.dumps(options), "--check")).values())
+    play(*timer, "-e", json.dumps(options))
+    again = changes(play(*timer, "-e", json.dumps(options)))
+    assert not any(again.values()), again
+    unit = f"imagine-backup-{name}"
+    assert node.run(f"systemctl is-active {unit}.timer").strip() == "active"
+    assert node.run(f"systemctl is-enabled {unit}.timer").strip() == "enabled"
+    assert "04:05:06" in node.run(f"systemctl show -p NextElapseUSecRealtime {unit}.timer")
+    node.run(f"systemctl start {unit}.service")
+    said = node.run(f"journalctl -u {unit}.service -o cat --no-pager")
+    assert f"imagine.platform.backup --inventory={INVENTORY} --vault-password-file={password} -e backup_keep=30" in said
+    play(*timer, "-e", json.dumps({**options, "backup_timer_schedule": "*-*-* 05:06:07"}))
+    assert "05:06:07" in node.run(f"systemctl show -p NextElapseUSecRealtime {unit}.timer")
+    play(*timer, "-e", "backup_timer=false")
+    assert node.run(f"systemctl list-unit-files '{unit}*' --no-legend || true") == ""
+    gone = changes(play(*timer, "-e", "backup_timer=false"))
+    assert not any(gone.values()), gone
+
+
+@pytest.mark.parametrize(
+    "case", ["no yes", "wrong password", "no password", "damaged", "something else", "no file", "other"]
+)
+def test_refusals(story: Story, case: str, tmp_path: Path) -> None:
+    federation = Federation()
+    before = picture(federation)
+    secrets_file = Path(federation.variables["federation_secrets_file"])
+    content = secrets_file.read_bytes()
+    path, options = story.backup, ["-e", "restore_confirm=true"]
+    password_file: str | None = None
+    if case == "no yes":
+        options, expected = [], r"A federation lives on .*Run again with -e restore_confirm=true"
+    elif case == "wrong password":
+        password = tmp_path / "password"
+        password.write_text("another")
+        password_file, expected = str(password), r"No vault password that was given opens "
+    elif case == "no password":
+        password_file, expected = "", r"No vault password is given for "
+    elif case == "damaged":
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path = tmp_path / path.name
+        path.write_bytes(data)
+        expected = r"or use another backup if it is damaged"
+    elif case == "something else":
+        path, expected = secrets_file, r"is no backup of a federation"
+    elif case == "no file":
+        path, expected = tmp_path / "nothing", r"There is no backup at .*nothing: correct the path"
+    else:
+        options = [*options, "-e", "federation_name=another"]
+        expected = r"is a backup of the federation \S+imagine-test\S+, but federation_name is \S+another"
+    output = play(
+        "imagine.platform.restore", "-e", f"restore_file={path}", *options, fails=True, password_file=password_file
+    )
+    assert re.search(expected, output), output[-3000:]
+    assert not any(changes(output).values()), changes(output)
+    assert secrets_file.read_bytes() == content
+    assert picture(federation) == before
+    assert not (secrets_file.parent / ".restore").exists()
+
+
+def test_restore(story: Story, docker: list[str], say: Callable[[str], None]) -> None:
+    federation = Federation()
+    prefix = os.environ.get("LOCAL_FEDERATION", "imagine")
+    containers = [f"{prefix}-{name}" for name in federation.nodes]
+    assert len(containers) == 6
+    subprocess.run([*docker, "rm", "--force", "--volumes", *containers], check=True, stdout=subprocess.DEVNULL)
+    # The controller's copies are lost as well.
+    Path(federation.variables["federation_secrets_file"]).unlink()
+    for name in ("nomad", "ingress", *(f"consul-{site}" for site in federation.sites)):
+        Path(federation.ca(name)).unlink()
+    play("testbed/create.yml")
+
+    restore = ["imagine.platform.restore", "-e", f"restore_file={story.backup}"]
+    predicted = play(*restore, "--check")
+    assert "The state of Nomad would be restored" in predicted
+    assert not Path(federation.variables["federation_secrets_file"]).exists(), "check mode put the secrets back"
+    started = time.monotonic()
+    output = play(*restore)
+    seconds = time.monotonic() - started
+    told = re.search(r"Restored \S+ of \S+ in (\d+) s: [^\"]*", output)
+    assert told, output[-3000:]
+
+    federation = Federation()
+    for name, secret in federation.leaves().items():
+        assert secret not in output, name
+    wait("the module answers again", 120, lambda: predicts(federation))
+    answered = time.monotonic() - started
+    assert picture(federation) == story.before
+    assert federation.nomad("/v1/var/imagine/late", management(federation)).status == 404
+    again = allocation(federation)
+    assert again["NodeName"] == story.allocation["NodeName"]
+    assert again["ID"] != story.allocation["ID"]
+    assert not (Path(federation.variables["federation_secrets_file"]).parent / ".restore").exists()
+    for node in federation.nodes.values():
+        assert node.run("ls /run/*.snap /dev/shm/ansible* 2>/dev/null || true") == ""
+    say(f"restore onto six new machines: {seconds:.0f} s; the module answers after {answered:.0f} s\n{told[0]}")
+
+
+def test_deploy_changes_nothing_afterwards() -> None:
+    counts = changes(play("imagine.platform.deploy"))
+    assert counts, "the playbook reached no host"
+    assert not any(counts.values()), counts
+
+
+def kill_at(task: str, *arguments: str) -> None:
+    """Start a playbook, and kill it and all that it started once it has come to a task."""
+    process = subprocess.Popen(
+        command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=CHECKOUT,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if line.startswith("TASK [") and task in line:
+            os.killpg(process.pid, signal.SIGKILL)
+            break
+    process.stdout.close()
+    process.wait()
+    assert task in seen[-1], "".join(seen[-40:])
+
+
+def test_over_a_federation_that_lives_killed_and_started_again(story: Story, say: Callable[[str], None]) -> None:
+    federation = Federation()
+    module(federation, "nomad_variable", path=VARIABLE, items={"answer": "changed"})
+    module(federation, "nomad_variable", path="imagine/late", items={"answer": "late"})
+    module(federation, "nomad_namespace", name="late")
+    before = allocation(federation)
+    restore = ["imagine.platform.restore", "-e", f"restore_file={story.backup}"]
+    kill_at("Restart the servers one after the other", *restore, "-e", "restore_confirm=true")
+    started = time.monotonic()
+    # What lives is what the killed run has brought back: nobody has to say yes again.
+    play(*restore)
+    say(f"restore over a living federation, after a kill: {time.monotonic() - started:.0f} s")
+    federation = Federation()
+    assert picture(federation) == story.before
+    assert federation.nomad("/v1/var/imagine/late", management(federation)).status == 404
+    assert allocation(federation)["ID"] == before["ID"]
+    assert predicts(federation)
+    refused = play(*restore, fails=True)
+    assert "A federation lives on" in refused
+
+
+def test_what_the_next_checks_need(story: Story) -> None:
+    """The module's core is free again, and the federation is as deploy made it."""
+    federation = Federation()
+    for namespace, name in story.before["jobs"]:
+        path = f"/v1/job/{name}?purge=true&namespace={namespace}"
+        assert federation.nomad(path, management(federation), method="DELETE").status == 200
+    module(federation, "site", name=REGISTERED, state="absent")
+    wait("no job runs", 60, lambda: not allocation(federation))
