@@ -13,8 +13,8 @@ author: imagine.platform contributors (@imagine-platform)
 description:
   - Makes introduction tokens, each of which lets a new node of one name register. Servers with C(client_introduction)
     set to C(strict) take no new node without one.
-  - A node reads its token from C(intro_token.jwt) in the C(client) directory below its data directory when it starts. It
-    is of no use once the node is registered, and after its time.
+  - A node reads its token from C(intro_token.jwt) in the C(client) directory below its data directory when it starts.
+    It is of no use once the node is registered, and after its time.
   - The token needs the capability C(node:write). All servers must run Nomad 1.11 or newer.
 extends_documentation_fragment:
   - imagine.platform.attributes

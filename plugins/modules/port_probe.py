@@ -13,8 +13,8 @@ author:
   - imagine.platform contributors (@imagine-platform)
 description:
   - Connects to TCP ports, and sends a datagram to UDP ports, all at once, and tells what came of it.
-  - UDP itself gives no sign of a port that takes datagrams. With O(gossip_key) the datagram is a ping of Consul's gossip,
-    which a Consul agent of the same site answers.
+  - UDP itself gives no sign of a port that takes datagrams. With O(gossip_key) the datagram is a ping of Consul's
+    gossip, which a Consul agent of the same site answers.
 extends_documentation_fragment:
   - imagine.platform.attributes
   - imagine.platform.attributes.info
@@ -69,8 +69,8 @@ RETURN = r"""
 results_found:
   description:
     - What came of each of O(targets), in their order.
-    - RV(ignore:state) is V(open) where something answered, V(refused) where the machine was reached and nothing listens,
-      V(filtered) where nothing came back or a router refused, and V(unknown) for UDP without an answer.
+    - RV(ignore:state) is V(open) where something answered, V(refused) where the machine was reached and nothing
+      listens, V(filtered) where nothing came back or a router refused, and V(unknown) for UDP without an answer.
   returned: success
   type: list
   elements: dict
@@ -171,10 +171,7 @@ def main() -> None:
 
     def probe(target: dict[str, Any]) -> dict[str, Any]:
         address, port, protocol = target["address"], target["port"], target["protocol"]
-        if protocol == "tcp":
-            state = probe_tcp(address, port, timeout)
-        else:
-            state = probe_udp(address, port, timeout, key)
+        state = probe_tcp(address, port, timeout) if protocol == "tcp" else probe_udp(address, port, timeout, key)
         return {"address": address, "port": port, "protocol": protocol, "state": state}
 
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -16,8 +16,8 @@ description:
     ChaCha20-Poly1305) to the key in the request, so that nothing but that key opens it, not even who wrote it.
   - The file is signed with the key of the authority of Nomad's certificates, by whose fingerprint the site operator
     knows the federation. It names the request that it answers, and when it expires.
-  - A bundle that is there is left as it is where it answers the same request, the O(settings) are the same, and less than
-    half of its life is over. O(credentials) do not count, since they are made anew each time.
+  - A bundle that is there is left as it is where it answers the same request, the O(settings) are the same, and less
+    than half of its life is over. O(credentials) do not count, since they are made anew each time.
   - Runs on the controller.
 requirements:
   - cryptography with HPKE (on the controller)

@@ -605,19 +605,19 @@ def check_bundle(
     have = authority_fingerprint(bundle)
     if told and not same_fingerprint(told, have):
         raise MembershipError(
-            f"{path} is of the federation with the fingerprint {spoken(have)}, but site_join_fingerprint is {told}; "
+            f"{path} is of the federation with the fingerprint {spoken(have)}, but membership_fingerprint is {told}; "
             "use the file of the right federation, or correct the fingerprint after a call to its operator."
         )
     if not told and not trusted:
         raise MembershipError(
-            f"site_join_fingerprint is not given, and {path} is the first bundle; call the federation operator, and if "
-            f"the fingerprint there is {spoken(have)} too, run again with -e site_join_fingerprint='{spoken(have)}'."
+            f"membership_fingerprint is not given, and {path} is the first bundle; call the federation operator, and if "
+            f"the fingerprint there is {spoken(have)} too, run again with -e membership_fingerprint='{spoken(have)}'."
         )
     if not told and trusted != have:
         raise MembershipError(
             f"{path} is of the federation with the fingerprint {spoken(have)}, but the site is part of that with "
             f"{spoken(trusted)}; if its operator says that it has a new authority, run again with -e "
-            f"site_join_fingerprint='{spoken(have)}'."
+            f"membership_fingerprint='{spoken(have)}'."
         )
     if bundle["site"] != site:
         raise MembershipError(f"{path} is for the site {bundle['site']}, not for {site}; give the one for this site.")
