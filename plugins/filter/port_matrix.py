@@ -94,6 +94,11 @@ def port_matrix(nodes: Sequence[Mapping[str, Any]], servers: Sequence[str]) -> l
     return list(_rows(nodes, servers))
 
 
+def port_target(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as the module port_probe takes it."""
+    return {name: row[name] for name in ("address", "port", "protocol")}
+
+
 def port_report(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Any]:
     """Return the rows with what was found: C(state), and C(ok), which is None where nobody can know.
 
@@ -129,4 +134,9 @@ class FilterModule:
     """The filters' registration."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"port_matrix": port_matrix, "port_report": port_report, "port_table": port_table}
+        return {
+            "port_matrix": port_matrix,
+            "port_target": port_target,
+            "port_report": port_report,
+            "port_table": port_table,
+        }

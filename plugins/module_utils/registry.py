@@ -373,8 +373,8 @@ def _check_claim(item: Mapping[str, Any], current: Json | None) -> None:
     raise ObjectError(
         f"The site name '{name}' is taken by {current['title'] or 'another site'}, "
         + (
-            f"whose operators have the key {known[:16]}..., not {fingerprint(name, given)[:16]}...: choose another name, "
-            "or, if they have new keys, take the fingerprint of the old ones away first."
+            f"whose operators have the key {known[:16]}..., not {fingerprint(name, given)[:16]}...: choose another "
+            "name, or, if they have new keys, take the fingerprint of the old ones away first."
             if known
             else "which the federation's own operators deploy: choose another name."
         )
