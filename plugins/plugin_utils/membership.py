@@ -611,7 +611,8 @@ def check_bundle(
     if not told and not trusted:
         raise MembershipError(
             f"membership_fingerprint is not given, and {path} is the first bundle; call the federation operator, and "
-            f"if the fingerprint there is {spoken(have)} too, run again with -e membership_fingerprint='{spoken(have)}'."
+            f"if the fingerprint there is {spoken(have)} too, run again with "
+            f"-e membership_fingerprint='{spoken(have)}'."
         )
     if not told and trusted != have:
         raise MembershipError(
