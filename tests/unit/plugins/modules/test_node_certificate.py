@@ -348,3 +348,19 @@ def test_check_mode_before_cryptography_is_installed(
     assert result["changed_names"] == ["consul"]
     assert not directory.exists()
     assert "cryptography" in run()["msg"]
+
+
+def test_authority_that_is_not_known_yet(run: Run, directory: Path, authority: dict[str, str]) -> None:
+    """Key and request come first; the authority may be that of others, who sign later."""
+    asked = run(ca="")
+    assert asked["changed"] is True
+    assert sorted(os.listdir(directory)) == ["key.pem.new"]
+    csr = asked["pending"]["consul"]["csr"]
+    again = run(ca="")
+    assert again["changed"] is False
+    assert again["pending"]["consul"]["reason"] == "is missing"
+    certificate = sign(csr, authority)
+    assert "has no authority that it could be verified with" in run(ca="", certificate=certificate)["msg"]
+    done = run(certificate=certificate)
+    assert done["pending"] == {}
+    assert pair_matches(directory)
