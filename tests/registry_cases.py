@@ -258,7 +258,9 @@ def a_name_that_is_claimed(nomad: Any, api: Any, asked: list[str]) -> None:
     assert nomad("site", **claim, **mine)["operation"] == "create"
     assert nomad("site", **claim, **mine)["changed"] is False
     message = nomad("site", fails=True, **{**claim, "title": "Others"}, **theirs)["msg"]
-    assert message.startswith("The site name 'walton' is taken by Walton, whose operators have the key abababababababab")
+    assert message.startswith(
+        "The site name 'walton' is taken by Walton, whose operators have the key abababababababab"
+    )
     assert nomad("site", name="walton", certificate_fingerprint="")["changed"] is True
     assert "which the federation's own operators deploy" in nomad("site", fails=True, **claim, **mine)["msg"]
     assert nomad("site_info")["sites"][0]["title"] == "Walton"

@@ -45,6 +45,11 @@ options:
       - How long the tokens are valid, such as V(30m) or V(168h). The servers' C(max_identity_ttl) is the most.
     type: str
     default: 30m
+  timeout:
+    description:
+      - Seconds to wait for servers that have just started and have no key to sign with yet.
+    type: int
+    default: 60
 seealso:
   - module: imagine.platform.nomad_node_info
 """
@@ -73,6 +78,8 @@ tokens:
   sample: {walton-ingress-1: eyJhbGciOi...}
 """
 
+import time
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.imagine.platform.plugins.module_utils.durations import nanoseconds
@@ -85,18 +92,35 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
 )
 
 
+RETRY_SECONDS = 0.5
+# Nomad's words for a leader that has no key yet.
+NO_KEY_WORDS = "keyring has not been initialized"
+
+
+def make_token(client: NomadClient, name: str, body: Json, deadline: float) -> str:
+    """One token; servers that have just started are given the time to make their keys."""
+    while True:
+        try:
+            answer: Json = client.post(
+                "acl/identity/client-introduction-token", f"making an introduction token for node '{name}'", body
+            )
+            return str(answer["JWT"])
+        except NomadError as error:
+            if NO_KEY_WORDS not in f"{error} {error.words}" or time.monotonic() + RETRY_SECONDS >= deadline:
+                raise
+            time.sleep(RETRY_SECONDS)
+
+
 def introduce(module: AnsibleModule, client: NomadClient) -> Json:
     """One token a node."""
     params = module.params
     if not nanoseconds(params["ttl"]):
         raise NomadError(f"ttl is '{params['ttl']}', which is no time: write one such as 30m or 168h.", "option")
     tokens = {}
+    deadline = time.monotonic() + params["timeout"]
     for name in [] if module.check_mode else dict.fromkeys(params["names"]):
         body = {"NodeName": name, "NodePool": params["node_pool"], "TTL": params["ttl"]}
-        answer = client.post(
-            "acl/identity/client-introduction-token", f"making an introduction token for node '{name}'", body
-        )
-        tokens[name] = answer["JWT"]
+        tokens[name] = make_token(client, name, body, deadline)
     return {"changed": bool(params["names"]), "tokens": tokens}
 
 
@@ -106,6 +130,7 @@ def main() -> None:
             "names": {"type": "list", "elements": "str", "required": True},
             "node_pool": {"type": "str", "default": "default"},
             "ttl": {"type": "str", "default": "30m"},
+            "timeout": {"type": "int", "default": 60},
         }
     )
     run_module(module, introduce)

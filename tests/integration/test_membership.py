@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -338,4 +339,10 @@ def test_joining_in_check_mode(site: Bare) -> None:
     done = site.deploy("--check", "--extra-vars", extra, playbook="site_join")
     # Nothing listens on this machine at the port of Nomad's servers.
     assert "reaches none of the federation's Nomad servers" in " ".join(done.stdout.split()), done.stdout[-4000:]
+    with socket.create_server((str(site.variables["node_address"]), 4647)):
+        output = site.check("--extra-vars", extra, playbook="site_join")
+    assert f'"retry_join": [\n+      "{site.variables["node_address"]}"' in output
+    assert '"client_introduction"' not in output
+    assert "federation test" in output
+    assert f"/srv/one" not in output
     assert secrets.read_bytes() == before
