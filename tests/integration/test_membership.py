@@ -344,5 +344,5 @@ def test_joining_in_check_mode(site: Bare) -> None:
     assert f'"retry_join": [\n+      "{site.variables["node_address"]}"' in output
     assert '"client_introduction"' not in output
     assert "federation test" in output
-    assert f"/srv/one" not in output
+    assert "/srv/one" not in output
     assert secrets.read_bytes() == before
