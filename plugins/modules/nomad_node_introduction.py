@@ -35,11 +35,11 @@ options:
     type: list
     elements: str
     required: true
-  node_pool:
+  node_pools:
     description:
-      - Node pool of the nodes.
-    type: str
-    default: default
+      - Node pools by the names of those nodes that are not in the pool V(default).
+    type: dict
+    default: {}
   ttl:
     description:
       - How long the tokens are valid, such as V(30m) or V(168h). The servers' C(max_identity_ttl) is the most.
@@ -65,7 +65,7 @@ EXAMPLES = r"""
 - name: Let a node of another node pool register
   imagine.platform.nomad_node_introduction:
     names: [walton-compute-2]
-    node_pool: reserved
+    node_pools: {walton-compute-2: reserved}
   register: introduced
   no_log: true
 """
@@ -119,7 +119,7 @@ def introduce(module: AnsibleModule, client: NomadClient) -> Json:
     tokens = {}
     deadline = time.monotonic() + params["timeout"]
     for name in [] if module.check_mode else dict.fromkeys(params["names"]):
-        body = {"NodeName": name, "NodePool": params["node_pool"], "TTL": params["ttl"]}
+        body = {"NodeName": name, "NodePool": params["node_pools"].get(name, "default"), "TTL": params["ttl"]}
         tokens[name] = make_token(client, name, body, deadline)
     return {"changed": bool(params["names"]), "tokens": tokens}
 
@@ -128,7 +128,7 @@ def main() -> None:
     module = create_module(
         {
             "names": {"type": "list", "elements": "str", "required": True},
-            "node_pool": {"type": "str", "default": "default"},
+            "node_pools": {"type": "dict", "default": {}},
             "ttl": {"type": "str", "default": "30m"},
             "timeout": {"type": "int", "default": 60},
         }

@@ -341,9 +341,15 @@ def test_joining_in_check_mode(site: Bare) -> None:
     assert "reaches none of the federation's Nomad servers" in " ".join(done.stdout.split()), done.stdout[-4000:]
     with socket.create_server((str(site.variables["node_address"]), 4647)):
         output = site.check("--extra-vars", extra, playbook="site_join")
-    open("/tmp/w/join-check.txt","w").write(output)
-    assert f'"retry_join": [\n+      "{site.variables["node_address"]}"' in output
-    assert '"client_introduction"' not in output
-    assert "federation test" in output
-    assert "/srv/one" not in output
+    assert re.search(rf'"retry_join": \[\s+\+? *"{re.escape(str(site.variables["node_address"]))}"', output), output[
+        -9000:
+    ]
+    for only_of_servers in (
+        '"client_introduction"',
+        '"encrypt": "(not shown)"',
+        "Register the sites",
+        "of the federation]",
+    ):
+        assert only_of_servers not in output
+    assert "scheduler of federation test" in output
     assert secrets.read_bytes() == before
