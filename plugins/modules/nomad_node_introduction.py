@@ -91,7 +91,6 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     run_module,
 )
 
-
 RETRY_SECONDS = 0.5
 # Nomad's words for a leader that has no key yet.
 NO_KEY_WORDS = "keyring has not been initialized"
