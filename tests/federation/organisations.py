@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-CHECKOUT = Path(__file__).resolve().parents[3]
+CHECKOUT = Path(__file__).resolve().parents[2]
 PREFIX = os.environ["LOCAL_PREFIX"]
 
 
