@@ -14,8 +14,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.plugins.loader import init_plugin_loader
 from federation import Federation, Node, connect
 from organisations import CHECKOUT, PREFIX, Operator, docker
+
+# Imports of ansible_collections.imagine.platform find this checkout.
+init_plugin_loader([str(CHECKOUT / ".collections")])
 
 FEDERATION = os.environ["LOCAL_FEDERATION"]
 NODES = ("walton-server", "walton-compute")
