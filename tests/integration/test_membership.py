@@ -348,7 +348,7 @@ def test_joining_in_check_mode(site: Bare) -> None:
         '"client_introduction"',
         '"encrypt": "(not shown)"',
         "Register the sites",
-        "of the federation]",
+        "Set the ACLs of the federation",
     ):
         assert only_of_servers not in output
     assert "scheduler of federation test" in output
