@@ -81,12 +81,12 @@ class Bare:
         inventory = {"all": {"hosts": hosts, "children": children}}
         (self.inventory / "hosts.yml").write_text(json.dumps(inventory, indent=1), encoding="utf-8")
 
-    def deploy(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the playbook; the caller sees to it that this machine is not changed."""
+    def deploy(self, *arguments: str, playbook: str = "deploy") -> subprocess.CompletedProcess[str]:
+        """Run a playbook; the caller sees to it that this machine is not changed."""
         return subprocess.run(
             [
                 Path(sys.executable).with_name("ansible-playbook"),
-                "imagine.platform.deploy",
+                f"imagine.platform.{playbook}",
                 f"--inventory={self.inventory}",
                 f"--vault-password-file={self.directory / 'password'}",
                 *arguments,
@@ -104,8 +104,8 @@ class Bare:
             },
         )
 
-    def check(self, *arguments: str) -> str:
-        """What `deploy --check` says."""
-        done = self.deploy("--check", "--diff", *arguments)
+    def check(self, *arguments: str, playbook: str = "deploy") -> str:
+        """What a playbook says with `--check`."""
+        done = self.deploy("--check", "--diff", *arguments, playbook=playbook)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
         return done.stdout

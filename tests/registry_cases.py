@@ -251,6 +251,21 @@ def a_new_site_needs_a_domain(nomad: Any, api: Any, asked: list[str]) -> None:
     assert nomad("site", name="walton", domain="walton")["site"]["status"] == "requested"
 
 
+def a_name_that_is_claimed(nomad: Any, api: Any, asked: list[str]) -> None:
+    mine, theirs = {"certificate_fingerprint": "ab" * 32}, {"certificate_fingerprint": "cd" * 32}
+    claim = {"name": "walton", "domain": "walton", "title": "Walton", "claim": True}
+    assert "is claimed without certificate_fingerprint" in nomad("site", fails=True, **claim)["msg"]
+    assert nomad("site", **claim, **mine)["operation"] == "create"
+    assert nomad("site", **claim, **mine)["changed"] is False
+    message = nomad("site", fails=True, **{**claim, "title": "Others"}, **theirs)["msg"]
+    assert message.startswith(
+        "The site name 'walton' is taken by Walton, whose operators have the key abababababababab"
+    )
+    assert nomad("site", name="walton", certificate_fingerprint="")["changed"] is True
+    assert "which the federation's own operators deploy" in nomad("site", fails=True, **claim, **mine)["msg"]
+    assert nomad("site_info")["sites"][0]["title"] == "Walton"
+
+
 def host_names_that_run_into_each_other(nomad: Any, api: Any, asked: list[str]) -> None:
     nomad(
         "vo",
@@ -456,6 +471,7 @@ CASES = (
     life_of_a_site,
     nodes_of_a_site,
     a_new_site_needs_a_domain,
+    a_name_that_is_claimed,
     host_names_that_run_into_each_other,
     many_sites_are_one_write,
     a_large_site_fits,

@@ -20,6 +20,7 @@ from ansible_collections.imagine.platform.plugins.module_utils import inventory 
 from ansible_collections.imagine.platform.plugins.module_utils import status, status_page, status_text
 from ansible_collections.imagine.platform.plugins.module_utils.certificates import CRYPTOGRAPHY_ERROR
 from ansible_collections.imagine.platform.plugins.module_utils.files import FilesError, parse_mode, write_file
+from ansible_collections.imagine.platform.plugins.plugin_utils.controller import plain
 
 
 class ActionModule(inventory.ActionModule):
@@ -77,8 +78,8 @@ class ActionModule(inventory.ActionModule):
         vos: Any = next((node.get("federation_vos") for node in nodes if node.get("federation_vos")), [])
         return status.Seen(
             nodes=sorted(nodes, key=lambda node: (node.site, "server" not in node.roles, node.name)),
-            machines=inventory.plain(options["machines"]),
-            answers=inventory.plain(options["answers"]),
+            machines=plain(options["machines"]),
+            answers=plain(options["answers"]),
             vos=[vo for vo in vos if isinstance(vo, Mapping)],
             inventory=" ".join(
                 f"-i {shlex.quote(inventory.shorten(str(source)))}"

@@ -17,6 +17,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.imagine.platform.plugins.module_utils import inventory as checks
+from ansible_collections.imagine.platform.plugins.plugin_utils.controller import plain
 
 _ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -37,23 +38,6 @@ def shorten(path: str) -> str:
         return relative
     home = os.path.expanduser("~")
     return f"~{path[len(home) :]}" if path.startswith(f"{home}/") else path
-
-
-def plain(value: Any) -> Any:
-    """Plain data without Ansible's lazy containers and tags; raises where a template cannot be evaluated."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return str(value)
 
 
 def _as_written(value: Any) -> Any:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import hashlib
 import ipaddress
@@ -17,7 +18,7 @@ try:
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, x25519
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 except ImportError:
     CRYPTOGRAPHY_ERROR = traceback.format_exc()
@@ -41,6 +42,18 @@ def key_to_pem(key: Any) -> bytes:
     return bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+
+
+def new_operator_keys(kind: str) -> dict[str, str]:
+    """Make a pair of keys for a person: C(x25519) to encrypt to, C(ed25519) to sign with."""
+    key: Any = x25519.X25519PrivateKey.generate() if kind == "x25519" else ed25519.Ed25519PrivateKey.generate()
+    public = base64.b64encode(raw_public_bytes(key)).decode("ascii")
+    return {"private_key": key_to_pem(key).decode("ascii"), "public_key": public}
+
+
+def raw_public_bytes(key: Any) -> bytes:
+    """Return the public half of such a key, as others write it."""
+    return bytes(key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw))
 
 
 def load_key(data: bytes) -> Any:

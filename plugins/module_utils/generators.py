@@ -20,6 +20,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.certificates impo
     load_key,
     matches,
     new_authority,
+    new_operator_keys,
 )
 
 
@@ -58,6 +59,15 @@ def _authority(name: str, options: Mapping[str, Any]) -> dict[str, str]:
     return new_authority(str(common_name), days)
 
 
+def _keys(name: str, options: Mapping[str, Any]) -> dict[str, str]:
+    if CRYPTOGRAPHY_ERROR:
+        raise GeneratorError(f"{name} needs the Python library cryptography on the controller; install it there.")
+    algorithm = options.get("algorithm")
+    if algorithm not in ("x25519", "ed25519"):
+        raise GeneratorError(f'The algorithm "{algorithm}" of {name} in wanted is unknown; use x25519 or ed25519.')
+    return new_operator_keys(algorithm)
+
+
 def _given(name: str, options: Mapping[str, Any]) -> str:
     value = options.get("value")
     if not isinstance(value, str) or not value:
@@ -71,10 +81,11 @@ GENERATORS: dict[str, Callable[[str, Mapping[str, Any]], Any]] = {
     "gossip32": _gossip32,
     "password": _password,
     "ca": _authority,
+    "keys": _keys,
     # Made elsewhere: the one type whose value may replace an older one.
     "given": _given,
 }
-OPTIONS = {"password": {"length"}, "ca": {"common_name", "days"}, "given": {"value"}}
+OPTIONS = {"password": {"length"}, "ca": {"common_name", "days"}, "keys": {"algorithm"}, "given": {"value"}}
 
 
 def is_specification(value: Any) -> bool:
@@ -111,6 +122,12 @@ def check_present(name: str, kind: str, value: Any, where: str) -> None:
                 raise GeneratorError(f"A part of {name} in {where} {error}; restore it.") from None
             if not matching:
                 raise GeneratorError(f"The private_key of {name} in {where} is not its certificate's; restore it.")
+    elif kind == "keys":
+        if not isinstance(value, Mapping) or not value.get("private_key") or not value.get("public_key"):
+            raise GeneratorError(
+                f"{name} in {where} lacks its private_key or public_key; restore them, or remove the whole entry to "
+                "have new keys."
+            )
     elif not isinstance(value, str) or not value:
         raise GeneratorError(f"{name} in {where} is not a text; restore it, or remove it to have a new one.")
 

@@ -161,6 +161,7 @@ class Variable:
 VARIABLES: dict[str, Variable] = {
     "federation_name": Variable(pattern=LABEL, expected="lower-case letters, digits and hyphens"),
     "federation_environment": Variable(choices=("production", "development")),
+    "federation_scope": Variable(choices=("federation", "site")),
     "federation_region": Variable(pattern=r"[a-z0-9-]+", expected="lower-case letters, digits and hyphens"),
     "federation_vos": Variable("list", required=True),
     "federation_secrets_file": Variable(),
@@ -184,7 +185,7 @@ VARIABLES: dict[str, Variable] = {
     "node_storage_directory": Variable(pattern=r"/.+", expected="an absolute path"),
 }
 #: Facts that roles set; they show up among the variables of a host in a later play.
-FACTS = ("federation_secrets",)
+FACTS = ("federation_secrets", "federation_membership", "federation_servers")
 PREFIXES = ("federation_", "site_", "node_")
 _VO_KEYS = ("name", "namespace", "base_domain", "entitlements")
 _CERTIFICATE_KEYS = ("certificate_file", "key_file")
@@ -372,7 +373,11 @@ def check_sites(nodes: Sequence[Node]) -> list[Finding]:
         if node.get("site_name") is None and "site_name" not in node.errors
     ]
     domains: dict[str, list[str]] = defaultdict(list)
-    for site, members in nodes_by_site(nodes).items():
+    by_site = nodes_by_site(nodes)
+    if others_run_it(nodes) and len(by_site) > 1:
+        message = "an inventory with federation_scope = site describes one site; leave one of them in it"
+        found.append(Finding(message, "inventory", variable="site_name", value=", ".join(sorted(by_site))))
+    for site, members in by_site.items():
         where = f"site {site}"
         origin = members[0].origins
         for name in [name for name in VARIABLES if name.startswith("site_")]:
@@ -409,12 +414,23 @@ def check_sites(nodes: Sequence[Node]) -> list[Finding]:
     return found
 
 
+def others_run_it(nodes: Sequence[Node]) -> bool:
+    """Whether the inventory is that of one site of a federation which others run."""
+    return any(node.get("federation_scope") == "site" for node in nodes)
+
+
 def check_servers(nodes: Sequence[Node], environment: str = "production") -> list[Finding]:
     """A quorum needs an odd number of servers."""
     servers = [node for node in nodes if "server" in node.roles]
     shown = ", ".join(node.name for node in servers)
     found = []
-    if not servers:
+    if others_run_it(nodes):
+        message = (
+            "a server has rights over all sites, so that the federation operator alone adds it; take the role server "
+            "out of node_roles"
+        )
+        found += [node.finding(message, "node_roles") for node in servers]
+    elif not servers:
         message = "no node of the federation is a server; add server to the node_roles of one, three or five nodes"
         found.append(Finding(message, "federation", variable="node_roles"))
     elif len(servers) % 2 == 0:
@@ -488,6 +504,10 @@ def check_vos(nodes: Sequence[Node]) -> list[Finding]:
     first = nodes[0]
     origin = first.origins.get("federation_vos", "")
     vos = _vos(nodes)
+    # Who runs one site may learn of the VOs from the bundle.
+    member = others_run_it(nodes)
+    if not vos and member:
+        return []
     if not vos:
         message = "no VO is given; list name, namespace and base_domain of each in group_vars/all"
         return [Finding(message, "federation", origin, "federation_vos")]
@@ -536,7 +556,7 @@ def check_vos(nodes: Sequence[Node]) -> list[Finding]:
             name,
         )
         for name in names
-        if name not in served
+        if name not in served and not member
     ]
     return found
 

@@ -69,6 +69,7 @@ SITE_FIELDS: Json = {
     "purge_nodes": {"type": "bool", "default": True},
     "status": {"type": "str", "choices": list(SITE_STATUS)},
     "certificate_fingerprint": {"type": "str"},
+    "claim": {"type": "bool", "default": False},
 }
 NO_SITE: Json = {
     "domain": "",
@@ -318,6 +319,8 @@ class Sites(Entries):
     def wanted(self, item: Mapping[str, Any], current: Json | None) -> Json:
         name = item["name"]
         state = {key: (current or NO_SITE)[key] for key in NO_SITE}
+        if item["claim"]:
+            _check_claim(item, current)
         for option in ("domain", "title", "country", "latitude", "longitude", "pue", "contact", "status"):
             if item[option] is not None:
                 state[option] = item[option]
@@ -357,6 +360,25 @@ class Sites(Entries):
                         f"{'each node its own' if kind in ('node name', 'address') else 'each site its own'}"
                         f"{'' if other_site == name else f', or remove it from site {other_site!r} first'}."
                     )
+
+
+def _check_claim(item: Mapping[str, Any], current: Json | None) -> None:
+    """Refuse to change a site that belongs to others than those who ask."""
+    name, given = item["name"], item["certificate_fingerprint"]
+    if not given:
+        raise ObjectError(f"Site '{name}' is claimed without certificate_fingerprint: give that of who claims it.")
+    if current is None or current["certificate_fingerprint"] == fingerprint(name, given):
+        return
+    known = current["certificate_fingerprint"]
+    raise ObjectError(
+        f"The site name '{name}' is taken by {current['title'] or 'another site'}, "
+        + (
+            f"whose operators have the key {known[:16]}..., not {fingerprint(name, given)[:16]}...: choose another "
+            "name, or, if they have new keys, take the fingerprint of the old ones away first."
+            if known
+            else "which the federation's own operators deploy: choose another name."
+        )
+    )
 
 
 def fingerprint(site: str, text: str) -> str:

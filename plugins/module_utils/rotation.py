@@ -176,7 +176,8 @@ def with_trust(values: Json) -> Json:
         result: Json = {}
         for key, value in part.items():
             name = f"{prefix}{key}"
-            if isinstance(value, dict) and "certificate" in value and "private_key" in value:
+            # Who runs one site has the certificates of the federation's authorities only.
+            if isinstance(value, dict) and isinstance(value.get("certificate"), str):
                 result[key] = {**value, **_trust(value["certificate"], rotations.get(name) or {})}
             elif isinstance(value, dict) and name not in (ROTATIONS, ROTATED):
                 result[key] = extend(value, name + ".")

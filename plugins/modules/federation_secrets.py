@@ -47,6 +47,8 @@ options:
       - C(password) consists of letters and digits; it has 32 of them, or C(length).
       - C(ca) is a certificate authority for C(common_name), valid for C(days) (3650), as a mapping of C(private_key)
         and C(certificate) in PEM form.
+      - C(keys) are the keys of a person, as a mapping of C(private_key) in PEM form and C(public_key) in Base64. The
+        C(algorithm) V(x25519) makes one to encrypt to, V(ed25519) one to sign with.
       - C(given) is a C(value) that was made elsewhere, for instance by Nomad. It replaces an older one.
     type: dict
     required: true

@@ -86,8 +86,9 @@ options:
         description:
           - Certificates that are trusted, in PEM form. The first one must have signed the certificate; further ones
             are those of authorities that are being replaced.
+          - Where the authority is not known yet, leave it out. Then a key and a request are made, and no certificate is
+            judged or installed.
         type: str
-        required: true
       renew_fraction:
         description: The part of its life after which a certificate is renewed.
         type: float
@@ -212,7 +213,7 @@ def argument_spec() -> dict[str, Any]:
                 "key_file": {"type": "str", "default": "key.pem", "no_log": False},
                 "certificate_file": {"type": "str", "default": "cert.pem"},
                 "ca_file": {"type": "str", "default": "ca.pem"},
-                "ca": {"type": "str", "required": True},
+                "ca": {"type": "str"},
                 "renew_fraction": {"type": "float", "default": 0.667},
                 "not_before": {"type": "str", "default": ""},
             },
@@ -243,9 +244,9 @@ class Holder:
         if not 0 < self.fraction < 1:
             raise FilesError(f"The renew_fraction {self.fraction} of {self.name} is not between 0 and 1; correct it.")
         self.not_before = self._time(request["not_before"])
-        self.ca = pem(request["ca"])
+        self.ca = pem(request["ca"] or "")
         try:
-            self.authority = load_certificate(self.ca)
+            self.authority = load_certificate(self.ca) if request["ca"] else None
             self.wanted_names = set(self.dns_names), normal_addresses(self.addresses)
         except CertificateError as error:
             raise FilesError(f"The ca or an address of {self.name} in requests {error}.") from None
@@ -387,6 +388,8 @@ class Holder:
         sync_directory(self.directory)
 
     def _refresh_authority(self) -> None:
+        if self.authority is None:
+            return
         present = read_file(self.ca_path)
         if present != self.ca:
             self._note(self.ca_path, "" if present is None else present.decode("utf-8", "replace"), self.ca.decode())
@@ -418,6 +421,8 @@ class Holder:
         """Return what is wrong with a certificate."""
         if key is None or not matches(key, certificate):
             return "does not belong to the private key"
+        if self.authority is None:
+            return "has no authority that it could be verified with"
         if not signed_by(certificate, self.authority):
             return "is not signed by the certificate authority"
         if alternative_names(certificate) != self.wanted_names:

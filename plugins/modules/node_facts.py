@@ -45,6 +45,11 @@ options:
     type: list
     elements: path
     default: []
+  texts:
+    description: Files of which the first line is wanted; it must be no secret.
+    type: list
+    elements: path
+    default: []
   mounts:
     description: Directories of which it is wanted what is mounted there.
     type: list
@@ -188,6 +193,10 @@ ansible_facts:
           description: Which of O(paths) exist.
           type: dict
           sample: {/dev/vdb: true}
+        texts:
+          description: The first line of each of O(texts), empty where there is no such file.
+          type: dict
+          sample: {/etc/hostname: ifca-compute}
         mounts:
           description: What is mounted at O(mounts), V(null) where nothing is.
           type: dict
@@ -434,6 +443,7 @@ def collect(module: AnsibleModule) -> dict[str, Any]:
         reboot_required=reboot_required(module),
         mounts=mounts(read("/proc/self/mountinfo"), parameters["mounts"]),
         paths={path: os.path.exists(path) for path in parameters["paths"]},
+        texts={path: read(path).partition("\n")[0].strip() for path in parameters["texts"]},
         packages=packages(module, parameters["packages"], facts["os_family"]),
         units=units(module, parameters["units"]),
         round_trip_ms=round_trips(parameters["peers"]),
@@ -451,6 +461,7 @@ def main() -> None:
             "packages": {"type": "list", "elements": "str", "default": []},
             "units": {"type": "list", "elements": "str", "default": []},
             "paths": {"type": "list", "elements": "path", "default": []},
+            "texts": {"type": "list", "elements": "path", "default": []},
             "mounts": {"type": "list", "elements": "path", "default": ["/nomad-storage"]},
             "devices": {"type": "bool", "default": False},
             "peers": {"type": "list", "elements": "str", "default": []},

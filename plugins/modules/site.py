@@ -126,6 +126,12 @@ options:
         digits with or without colons.
       - An empty string takes it away.
     type: str
+  claim:
+    description:
+      - Whether the name must be free, or already belong to who has O(certificate_fingerprint), which is then required.
+        Of two who claim a name at the same time one is refused.
+    type: bool
+    default: false
   state:
     description:
       - Whether the sites are to be registered.
@@ -207,6 +213,10 @@ options:
       certificate_fingerprint:
         description: As O(certificate_fingerprint).
         type: str
+      claim:
+        description: As O(claim).
+        type: bool
+        default: false
       state:
         description: Whether this site is to be registered; O(state) when not given.
         type: str

@@ -123,3 +123,19 @@ def test_prune() -> None:
 def test_prune_without_a_path(path: list[Any]) -> None:
     with pytest.raises(generators.GeneratorError, match="leads to no secret"):
         generators.prune({"sites": {}}, [path])
+
+
+@pytest.mark.parametrize("algorithm", ["x25519", "ed25519"])
+def test_keys_of_an_operator(algorithm: str) -> None:
+    wanted = {"operator": {"type": "keys", "algorithm": algorithm}}
+    made, created = generators.fill({}, wanted, "file")
+    assert created == ["operator"]
+    assert set(made["operator"]) == {"private_key", "public_key"}
+    assert generators.fill(made, wanted, "file") == (made, [])
+    with pytest.raises(generators.GeneratorError, match="operator in file lacks its private_key or public_key"):
+        generators.fill({"operator": {"private_key": "x"}}, wanted, "file")
+
+
+def test_keys_of_an_unknown_kind() -> None:
+    with pytest.raises(generators.GeneratorError, match='algorithm "rsa" of operator in wanted is unknown'):
+        generators.fill({}, {"operator": {"type": "keys", "algorithm": "rsa"}}, "file")

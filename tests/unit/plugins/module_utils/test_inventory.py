@@ -731,3 +731,39 @@ def test_findings_of_a_whole_site_are_one() -> None:
     assert [finding.host for finding in checks.collapse(everywhere, nodes)] == ["all nodes"]
     some = [checks.Finding("m", host=f"x{number}") for number in range(5)]
     assert [finding.host for finding in checks.collapse(some, nodes)] == ["x0, x1, x2 and 2 more"]
+
+
+# --- one site of a federation that others run
+
+
+def one_site(**more: Any) -> list[checks.Node]:
+    more = {"federation_scope": "site", "federation_vos": None, **more}
+    return [
+        node("walton-server", "walton", ["ingress"], "10.0.4.11", **more),
+        node("walton-compute", "walton", ["compute"], "10.0.4.21", **more),
+    ]
+
+
+def test_site_of_others_needs_neither_servers_nor_vos() -> None:
+    assert texts(one_site()) == []
+    assert texts(one_site(federation_vos=[VO, {**VO, "name": "vo.other", "namespace": "other"}])) == []
+
+
+def test_site_of_others_has_no_server() -> None:
+    nodes = one_site()
+    nodes[0].variables["node_roles"].append("server")  # type: ignore[index]
+    assert "only" not in texts(one_site())
+    assert "a server has rights over all sites, so that the federation operator alone adds it" in only(nodes)
+
+
+def test_inventory_of_two_sites_is_not_that_of_one() -> None:
+    nodes = [
+        *one_site(),
+        node("other-1", "other", ["ingress"], "10.0.5.11", federation_scope="site", federation_vos=None),
+    ]
+    assert "describes one site; leave one of them in it" in only(nodes)
+
+
+def test_scope_that_is_none() -> None:
+    found = texts(one_site(federation_scope="sites"))
+    assert any('use federation or site, did you mean "site"?' in text for text in found)

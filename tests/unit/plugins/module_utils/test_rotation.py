@@ -100,6 +100,9 @@ def test_trust_has_both_authorities_in_one_order() -> None:
         "trusted_signer_first": old["certificate"],
     }
     assert "trusted" not in present["nomad"]["ca"]
+    # Who runs one site has no key of the authority.
+    member = rotation.with_trust({"nomad": {"ca": {"certificate": old["certificate"]}}, "membership": "text"})
+    assert member["nomad"]["ca"]["trusted"] == old["certificate"]
     values, names = rotation.begin(present, wanted, "file", NOW, 0)
     new = values["rotations"]["nomad.ca"]["next"]
     both = old["certificate"] + new["certificate"]

@@ -64,6 +64,7 @@ CALLS: dict[str, dict[str, Result]] = {
         "nomad_namespace_info": {},
         "nomad_node": {"name": "x", "eligibility": "eligible"},
         "nomad_node_info": {},
+        "nomad_node_introduction": {"names": ["x"], "timeout": 1},
         "nomad_node_pool": {"name": "x"},
         "nomad_node_pool_info": {},
         "nomad_scheduler_config": {"preemption_service": True},

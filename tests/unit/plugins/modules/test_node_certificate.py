@@ -391,3 +391,19 @@ def test_time_of_a_rotation(run: Run, authority: dict[str, str]) -> None:
     )
     # Without a zone it is UTC.
     assert run(not_before=NOW.replace(tzinfo=None).isoformat())["pending"]
+
+
+def test_authority_that_is_not_known_yet(run: Run, directory: Path, authority: dict[str, str]) -> None:
+    """Key and request come first; the authority may be that of others, who sign later."""
+    asked = run(ca="")
+    assert asked["changed"] is True
+    assert sorted(os.listdir(directory)) == ["key.pem.new"]
+    csr = asked["pending"]["consul"]["csr"]
+    again = run(ca="")
+    assert again["changed"] is False
+    assert again["pending"]["consul"]["reason"] == "is missing"
+    certificate = sign(csr, authority)
+    assert "has no authority that it could be verified with" in run(ca="", certificate=certificate)["msg"]
+    done = run(certificate=certificate)
+    assert done["pending"] == {}
+    assert pair_matches(directory)

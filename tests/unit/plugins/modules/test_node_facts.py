@@ -35,9 +35,16 @@ class Module:
 
 
 def test_whole_module(run_module: Run, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text(" first \nsecond\n")
     before = time.time()
     result = run_module(
-        "node_facts", check=True, paths=[str(tmp_path), "/nowhere"], mounts=["/", "/nowhere"], devices=True
+        "node_facts",
+        check=True,
+        paths=[str(tmp_path), "/nowhere"],
+        texts=[str(text), "/nowhere", str(tmp_path)],
+        mounts=["/", "/nowhere"],
+        devices=True,
     )
     assert not result["changed"]
     facts = result["ansible_facts"]["imagine_node"]
@@ -46,6 +53,7 @@ def test_whole_module(run_module: Run, tmp_path: Path) -> None:
     assert facts["memory_mb"] > 0
     assert set(facts["disk_free_mb"]) == {"/", "/var/lib", "/opt"}
     assert facts["paths"] == {str(tmp_path): True, "/nowhere": False}
+    assert facts["texts"] == {str(text): "first", "/nowhere": "", str(tmp_path): ""}
     assert facts["mounts"]["/nowhere"] is None
     assert "root" in facts["users"]
     assert set(facts["binaries"]) == {"consul", "nomad", "traefik", "cni-plugins"}

@@ -1,0 +1,572 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""A fourth site joins through a request and a bundle, two files that two operators exchange.
+
+The tests tell one story, in the order in which they stand here.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from clients import PlatformApi, image, until
+from federation import Federation, Node, ask
+from organisations import CHECKOUT, PREFIX, Operator
+
+from ansible_collections.imagine.platform.plugins.module_utils.certificates import (
+    new_key,
+    new_operator_keys,
+    new_request,
+)
+from ansible_collections.imagine.platform.plugins.plugin_utils import membership
+
+REQUEST, BUNDLE = "walton.request.yml", "walton.bundle.yml"
+Json = dict[str, Any]
+
+
+def spoken(run_output: str) -> str:
+    """The fingerprint that a playbook shows."""
+    found = re.search(r"\b([0-9a-f]{4}(?: [0-9a-f]{4}){7})\b", run_output)
+    assert found, run_output[-3000:]
+    return found.group(1)
+
+
+def sites(federation: Federation) -> Json:
+    """The registry, as it is."""
+    token = federation.secrets["nomad"]["management_token"]
+    answer = federation.nomad("/v1/var/imagine%2Fregistry", token)
+    assert answer.status == 200
+    return {key: value for key, value in answer.json()["Items"].items() if key.startswith("site/")}
+
+
+@pytest.fixture(scope="module")
+def story() -> Json:
+    """What one test leaves to the next ones."""
+    return {}
+
+
+# The request
+
+
+def test_site_alone_can_log_in(site: Operator, federation: Federation, walton: dict[str, Node]) -> None:
+    assert walton["walton-compute"].run("hostname").strip() == "walton-compute"
+    stranger = subprocess.run(
+        [
+            *["ssh", "-F", "none", "-i", str(federation.variables["ansible_ssh_private_key_file"])],
+            *["-o", "IdentitiesOnly=yes", "-o", f"UserKnownHostsFile={site.directory / 'known_hosts'}"],
+            *["-o", "BatchMode=yes", f"debian@{PREFIX}.4.21", "true"],
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert "Permission denied" in stranger.stderr
+
+
+def test_check_mode_writes_no_request(site: Operator, walton: dict[str, Node]) -> None:
+    run = site.play("imagine.platform.site_request", "--check")
+    assert run.changes > 0
+    assert not list((site.directory / "inventory").glob(".federation/*.request.yml"))
+    assert walton["walton-compute"].run("test -e /etc/nomad.d && echo there || true") == ""
+
+
+def test_request(site: Operator, operators: Operator, story: Json) -> None:
+    run = site.play("imagine.platform.site_request")
+    site.results["request"] = run.seconds
+    path = site.directory / "inventory" / ".federation" / REQUEST
+    text = path.read_text(encoding="utf-8")
+    assert "PRIVATE KEY" not in text
+    assert text.count("BEGIN CERTIFICATE REQUEST") == 3
+    story["fingerprint"] = spoken(run.output)
+    assert story["fingerprint"] in text
+    again = site.play("imagine.platform.site_request")
+    assert again.changes == 0, again.output[-4000:]
+    assert path.read_text(encoding="utf-8") == text
+    # The only things that pass between the two are this file and the bundle.
+    shutil.copy(path, operators.directory / REQUEST)
+
+
+# What the federation operator refuses
+
+
+def test_nothing_is_admitted_without_a_comparison(operators: Operator, federation: Federation, story: Json) -> None:
+    before = sites(federation)
+    request = str(operators.directory / REQUEST)
+    admit = "imagine.platform.site_admit"
+    operators.refused("membership_request_file is not given", admit)
+    operators.refused("but there is no such file", admit, membership_request_file="/nowhere/else")
+    operators.refused("membership_request_fingerprint is not given", admit, membership_request_file=request)
+    operators.refused(
+        "which is not that of the request",
+        admit,
+        membership_request_file=request,
+        membership_request_fingerprint="0000 " * 8,
+    )
+    assert sites(federation) == before
+
+
+def test_tampered_request(operators: Operator, story: Json) -> None:
+    tampered = operators.directory / "tampered.yml"
+    text = (operators.directory / REQUEST).read_text(encoding="utf-8")
+    tampered.write_text(text.replace("domain: walton", "domain: ifca"), encoding="utf-8")
+    operators.refused(
+        "was changed after the site operator signed it",
+        "imagine.platform.site_admit",
+        membership_request_file=str(tampered),
+        membership_request_fingerprint=story["fingerprint"],
+    )
+
+
+def forged(operators: Operator, name: str, change: Callable[[Json], None]) -> tuple[str, str]:
+    """A request that is signed properly, by somebody who asks for what is not theirs."""
+    request = yaml.safe_load((operators.directory / REQUEST).read_text(encoding="utf-8"))
+    change(request)
+    keys = {"encryption": new_operator_keys("x25519"), "signing": new_operator_keys("ed25519")}
+    written = membership.build_request(request["site"], request["nodes"], keys, "2026-01-01T00:00:00Z")
+    path = operators.directory / f"{name}.yml"
+    path.write_text(membership.request_text(written), encoding="utf-8")
+    return str(path), membership.request_fingerprint(written)
+
+
+def asking_for(names: list[str], addresses: list[str]) -> Callable[[Json], None]:
+    def change(request: Json) -> None:
+        node = next(node for node in request["nodes"] if node["name"] == "walton-compute")
+        csr = new_request(new_key(), "walton-compute.walton.nomad", names, addresses)
+        node["certificates"] = {"nomad": csr.decode()}
+
+    return change
+
+
+def of_site(**facts: Any) -> Callable[[Json], None]:
+    def change(request: Json) -> None:
+        request["site"].update(facts)
+        for node in request["nodes"]:
+            node["certificates"] = {}
+
+    return change
+
+
+def with_address(address: str) -> Callable[[Json], None]:
+    def change(request: Json) -> None:
+        request["nodes"][0].update(address=address, certificates={})
+
+    return change
+
+
+OWN = ["127.0.0.1", f"{PREFIX}.4.21"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            asking_for(["server.global.nomad", "localhost"], OWN),
+            "asks for server.global.nomad, which is not of this node",
+        ),
+        (asking_for(["client.global.nomad", "localhost", "ifca-server"], OWN), "asks for ifca-server, which is not of"),
+        (asking_for(["client.global.nomad", "localhost"], [*OWN, f"{PREFIX}.1.11"]), f"asks for {PREFIX}.1.11, which"),
+        (of_site(name="ifca"), "The site name 'ifca' is taken"),
+        (of_site(name="Walton_1"), "write lower-case letters, digits and hyphens"),
+        (of_site(domain="ifca"), "The domain 'ifca' of site 'walton' belongs to site 'ifca'"),
+        (of_site(vos=["vo.nobody.eu"]), "the federation has no VO 'vo.nobody.eu'"),
+        (with_address(f"{PREFIX}.1.11"), f"The address '{PREFIX}.1.11' of"),
+    ],
+)
+def test_request_for_what_others_have(
+    operators: Operator, federation: Federation, change: Callable[[Json], None], sentence: str
+) -> None:
+    before = sites(federation)
+    path, fingerprint = forged(operators, "forged", change)
+    operators.refused(
+        sentence,
+        "imagine.platform.site_admit",
+        membership_request_file=path,
+        membership_request_fingerprint=fingerprint,
+    )
+    assert sites(federation) == before
+
+
+# The bundle
+
+
+def admit(operators: Operator, fingerprint: str, *arguments: str, **variables: Any) -> Any:
+    return operators.play(
+        "imagine.platform.site_admit",
+        *arguments,
+        membership_request_file=str(operators.directory / REQUEST),
+        membership_request_fingerprint=fingerprint,
+        membership_bundle_file=str(operators.directory / BUNDLE),
+        **variables,
+    )
+
+
+def test_admit(site: Operator, operators: Operator, federation: Federation, story: Json) -> None:
+    assert admit(operators, story["fingerprint"], "--check").changes > 0
+    assert "site/walton" not in sites(federation)
+    assert not (operators.directory / BUNDLE).exists()
+    run = admit(operators, story["fingerprint"])
+    site.results["admit"] = run.seconds
+    assert json.loads(sites(federation)["site/walton"])["status"] == "admitted"
+    text = (operators.directory / BUNDLE).read_text(encoding="utf-8")
+    story["federation"] = spoken(run.output[run.output.index("tell the fingerprint") :])
+    assert story["federation"] in text
+    again = admit(operators, story["fingerprint"])
+    assert again.changes == 0, again.output[-4000:]
+    assert (operators.directory / BUNDLE).read_text(encoding="utf-8") == text
+    rows = Path(str(federation.variables["federation_secrets_file"])).parent / "admitted"
+    assert (rows / "walton.datacenters.csv").read_text(encoding="utf-8") == "walton,IE,52.25,-7.14,\n"
+    assert (rows / "walton.gpu_models.csv").read_text(encoding="utf-8") == ""
+
+
+def test_another_key_claims_the_name_in_vain(operators: Operator, federation: Federation) -> None:
+    path, fingerprint = forged(operators, "claim", of_site(title="Somebody else"))
+    operators.refused(
+        "The site name 'walton' is taken by Walton Institute",
+        "imagine.platform.site_admit",
+        membership_request_file=path,
+        membership_request_fingerprint=fingerprint,
+    )
+
+
+def test_bundle_opens_with_no_other_key(operators: Operator, federation: Federation) -> None:
+    path = operators.directory / BUNDLE
+    bundle = membership.parse_bundle(str(path), path.read_bytes())
+    assert federation.secrets["nomad"]["ca"]["private_key"] not in path.read_text(encoding="utf-8")
+    keys = {"encryption": new_operator_keys("x25519"), "signing": new_operator_keys("ed25519")}
+    with pytest.raises(membership.MembershipError, match="does not open"):
+        membership.open_bundle(str(path), bundle, keys)
+
+
+def join(site: Operator, bundle: str | Path, sentence: str, **variables: Any) -> None:
+    site.refused(sentence, "imagine.platform.site_join", membership_bundle_file=str(bundle), **variables)
+
+
+def test_bundles_that_the_site_refuses(
+    site: Operator, operators: Operator, federation: Federation, walton: dict[str, Node], story: Json
+) -> None:
+    told = story["federation"]
+    first = shutil.copy(operators.directory / BUNDLE, site.directory / BUNDLE)
+    join(site, first, "membership_fingerprint is not given")
+    join(site, first, "but membership_fingerprint is", membership_fingerprint="0123 " * 8)
+    tampered = site.directory / "tampered.yml"
+    text = Path(first).read_text(encoding="utf-8")
+    tampered.write_text(text.replace("site: walton", "site: walton2"), encoding="utf-8")
+    join(site, tampered, "was changed after the federation signed it", membership_fingerprint=told)
+    # Signed by the federation, and expired.
+    request = membership.parse_request(REQUEST, (operators.directory / REQUEST).read_bytes())
+    authority = federation.secrets["nomad"]["ca"]
+    past = membership.build_bundle(request, {}, authority, "imagine", "", datetime.timedelta(hours=-1))
+    expired = site.directory / "expired.yml"
+    expired.write_text(membership.bundle_text(past), encoding="utf-8")
+    join(site, expired, "expired at", membership_fingerprint=told)
+    # To the key of somebody else.
+    path, _fingerprint = forged(operators, "other", of_site())
+    other = membership.parse_request(path, Path(path).read_bytes())
+    foreign = site.directory / "foreign.yml"
+    foreign.write_text(
+        membership.bundle_text(
+            membership.build_bundle(other, {}, authority, "imagine", "", datetime.timedelta(hours=1))
+        ),
+        encoding="utf-8",
+    )
+    join(site, foreign, "is encrypted to another key", membership_fingerprint=told)
+    # A bundle for the site that was meant for an earlier request.
+    inventory = site.directory / "inventory" / "walton.yml"
+    inventory.write_text(
+        inventory.read_text(encoding="utf-8").replace("Walton Institute", "Walton Institute, Waterford"),
+        encoding="utf-8",
+    )
+    run = site.play("imagine.platform.site_request")
+    story["fingerprint"] = spoken(run.output)
+    join(site, first, "answers an earlier request", membership_fingerprint=told)
+    shutil.copy(site.directory / "inventory" / ".federation" / REQUEST, operators.directory / REQUEST)
+    admit(operators, story["fingerprint"])
+    shutil.copy(operators.directory / BUNDLE, site.directory / BUNDLE)
+    assert walton["walton-compute"].run("test -e /etc/nomad.d/nomad.json && echo there || true") == ""
+
+
+def test_join(site: Operator, federation: Federation, story: Json, capfd: pytest.CaptureFixture[str]) -> None:
+    variables = {"membership_bundle_file": BUNDLE, "membership_fingerprint": story["federation"]}
+    run = site.play("imagine.platform.site_join", **variables)
+    site.results["join"] = run.seconds
+    with capfd.disabled():
+        print(f"\n{ {name: round(seconds) for name, seconds in site.results.items()} } seconds")
+    again = site.play("imagine.platform.site_join", **variables)
+    assert again.changes == 0, again.output[-6000:]
+    later = site.play("imagine.platform.deploy")
+    assert later.changes == 0, later.output[-6000:]
+    assert site.play("imagine.platform.site_join", "--check").changes == 0
+
+
+def test_port_report(site: Operator) -> None:
+    text = (site.directory / "inventory" / ".federation" / "walton-ports.csv").read_text(encoding="utf-8")
+    rows = [line.split(",") for line in text.splitlines()[1:]]
+    wrong = [row for row in rows if row[5] != row[6]]
+    assert not wrong
+    assert ["walton-compute", "walton-server", f"{PREFIX}.4.11", "8301", "udp", "open", "open"] in [r[:7] for r in rows]
+    assert {row[3] for row in rows} >= {"4647", "8300", "8301", "20000", "443", "80", "8501"}
+
+
+def test_bundle_applied_before_an_older_one(
+    site: Operator, operators: Operator, federation: Federation, story: Json
+) -> None:
+    request = membership.parse_request(REQUEST, (operators.directory / REQUEST).read_bytes())
+    moment = membership.now
+    membership.now = lambda: moment() - datetime.timedelta(hours=2)
+    try:
+        older = membership.build_bundle(
+            request, {}, federation.secrets["nomad"]["ca"], "imagine", "", datetime.timedelta(hours=8)
+        )
+    finally:
+        membership.now = moment
+    path = site.directory / "older.yml"
+    path.write_text(membership.bundle_text(older), encoding="utf-8")
+    join(site, path, "before the bundle that was applied last")
+
+
+# What the site is then
+
+
+def test_site_becomes_active(operators: Operator, federation: Federation, story: Json) -> None:
+    token = federation.secrets["nomad"]["management_token"]
+    nodes = [node for node in federation.nomad("/v1/nodes", token).json() if node["Datacenter"] == "walton"]
+    assert {(node["Name"], node["Status"]) for node in nodes} == {
+        ("walton-server", "ready"),
+        ("walton-compute", "ready"),
+    }
+    admit(operators, story["fingerprint"])
+    assert json.loads(sites(federation)["site/walton"])["status"] == "active"
+    assert admit(operators, story["fingerprint"]).changes == 0
+
+
+def test_a_module_runs_there(operators: Operator, federation: Federation, walton: dict[str, Node]) -> None:
+    # The federation operator gives the node to the users, as after a test of it.
+    token = federation.secrets["nomad"]["tokens"]["operator"]
+    identifiers = {node["Name"]: node["ID"] for node in federation.nomad("/v1/nodes", token).json()}
+    done = federation.nomad(
+        f"/v1/client/metadata?node_id={identifiers['walton-compute']}",
+        token,
+        method="POST",
+        body={"NodeID": identifiers["walton-compute"], "Meta": {"status": "ready"}},
+    )
+    assert done.status == 200, done.body
+    reference = image(federation)
+    play = operators.directory / "module.yml"
+    play.write_text(
+        yaml.safe_dump(
+            [
+                {
+                    "name": "Deploy a module at the new site",
+                    "hosts": "localhost",
+                    "connection": "local",
+                    "gather_facts": False,
+                    "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+                    "tasks": [
+                        {
+                            "name": "Deploy",
+                            "imagine.platform.module_deployment": {
+                                "name": "joined",
+                                "namespace": "imagine",
+                                "base_domain": federation.variables["federation_vos"][0]["base_domain"],
+                                "image": reference,
+                                "title": "Digits",
+                                "owner": "test@egi.eu",
+                                "owner_name": "Ada Lovelace",
+                                "owner_email": "ada@example.org",
+                                "site": "walton",
+                                "cpu_cores": 1,
+                                "memory": 1000,
+                                "disk": 1000,
+                                "wait_timeout": 240,
+                            },
+                            "register": "deployed",
+                        },
+                        {"name": "Show", "ansible.builtin.debug": {"msg": "ENDPOINT {{ deployed.endpoints.api }}"}},
+                    ],
+                }
+            ]
+        ),
+        encoding="utf-8",
+    )
+    server = federation.having("server")[0]
+    operators.environment.update(
+        NOMAD_ADDR=f"https://{server.address}:4646", NOMAD_CACERT=federation.ca("nomad"), NOMAD_TOKEN=token
+    )
+    run = operators.play(str(play))
+    host = re.search(r"ENDPOINT https://([^/\s\"]+)", run.output)
+    assert host, run.output[-3000:]
+    assert ".walton-" in host.group(1)
+    answer = until(
+        "the module answers at the new site",
+        90,
+        lambda: (
+            found
+            if (
+                found := ask(
+                    walton["walton-server"].address, 443, "/v2/models/", host.group(1), federation.ca("ingress")
+                )
+            ).status
+            == 200
+            else None
+        ),
+    )
+    assert answer.json()
+
+
+# What the site's credentials are worth elsewhere
+
+
+def curl(node: Node, url: str, token: str = "", method: str = "GET", body: Any = None) -> tuple[int, str]:
+    """Ask Nomad from the node with its own certificate; the token travels by standard input."""
+    config = f'header = "X-Nomad-Token: {token}"\n' if token else ""
+    if body is not None:
+        config += f"data = {json.dumps(json.dumps(body))}\n"
+    tls = "/etc/nomad.d/tls"
+    command = (
+        f"curl -sS -m 20 -K - -X {method} --cacert {tls}/ca.pem --cert {tls}/cert.pem --key {tls}/key.pem "
+        f"-w '\\n%{{http_code}}' '{url}'"
+    )
+    content, _, status = node.feed(command, config).rpartition("\n")
+    return int(status), content
+
+
+@pytest.fixture(scope="module")
+def credentials(walton: dict[str, Node]) -> dict[str, str]:
+    """All that could be taken for a token of Nomad on the site's node."""
+    node = walton["walton-compute"]
+    data = next(
+        line
+        for line in ("/srv/imagine/nomad", "/var/lib/nomad")
+        if node.run(f"test -d {line}/client && echo y || true")
+    )
+    secret = node.run(f"cat {data}/client/secret-id").strip()
+    assert re.fullmatch(r"[0-9a-f-]{36}", secret)
+    consul = json.loads(node.run("cat /etc/nomad.d/secrets.json"))["consul"]["token"]
+    assert node.run(f"ls {data}/client/intro_token.jwt 2>/dev/null || true") == ""
+    assert "server" not in json.loads(node.run("cat /etc/nomad.d/secrets.json"))
+    return {"nothing": "", "the node's secret": secret, "its Consul token": consul}
+
+
+TASK = {"Name": "t", "Driver": "raw_exec", "Config": {"command": "true"}}
+GROUP = {"Name": "g", "Count": 1, "Tasks": [TASK]}
+JOB = {"Job": {"ID": "intruder", "Name": "intruder", "Type": "batch", "Datacenters": ["*"], "TaskGroups": [GROUP]}}
+
+
+@pytest.mark.parametrize(
+    ("what", "method", "path", "body"),
+    [
+        ("submit a job", "POST", "/v1/jobs?namespace=imagine", JOB),
+        ("submit a job to the platform's namespace", "POST", "/v1/jobs?namespace=default", JOB),
+        ("stop a job", "DELETE", "/v1/job/{job}?namespace=imagine&purge=true", None),
+        ("read a job", "GET", "/v1/job/{job}?namespace=imagine", None),
+        ("list variables", "GET", "/v1/vars?namespace=default", None),
+        ("read the registry", "GET", "/v1/var/imagine%2Fregistry?namespace=default", None),
+        ("write a variable", "PUT", "/v1/var/imagine%2Fother?namespace=default", {"Items": {"a": "b"}}),
+        ("read raft", "GET", "/v1/operator/raft/configuration", None),
+        ("remove a server", "DELETE", "/v1/operator/raft/peer?id=00000000-0000-0000-0000-000000000000", None),
+        ("take a snapshot", "GET", "/v1/operator/snapshot", None),
+        ("set the scheduler", "POST", "/v1/operator/scheduler/configuration", {"SchedulerAlgorithm": "spread"}),
+        ("list policies", "GET", "/v1/acl/policies", None),
+        ("make a token", "POST", "/v1/acl/token", {"Name": "x", "Type": "management"}),
+        ("introduce a node", "POST", "/v1/acl/identity/client-introduction-token", {"NodeName": "ifca-compute"}),
+        ("stop a node of another site", "POST", "/v1/node/{node}/eligibility", {"Eligibility": "ineligible"}),
+        ("drain a node of another site", "POST", "/v1/node/{node}/drain", {"DrainSpec": {"Deadline": -1}}),
+        ("set metadata of another node", "POST", "/v1/client/metadata?node_id={node}", {"Meta": {"status": "error"}}),
+        ("collect garbage", "PUT", "/v1/system/gc", None),
+        ("read gossip keys", "GET", "/v1/operator/keyring/keys", None),
+    ],
+)
+def test_nomad_refuses(
+    walton: dict[str, Node],
+    federation: Federation,
+    credentials: dict[str, str],
+    what: str,
+    method: str,
+    path: str,
+    body: Any,
+) -> None:
+    token = federation.secrets["nomad"]["management_token"]
+    nodes = {node["Name"]: node["ID"] for node in federation.nomad("/v1/nodes", token).json()}
+    jobs = [job["ID"] for job in federation.nomad("/v1/jobs?namespace=imagine", token).json()]
+    server = federation.having("server")[0].address
+    url = f"https://{server}:4646" + path.format(node=nodes["ifca-compute"], job=jobs[0])
+    for whose, credential in credentials.items():
+        status, answer = curl(walton["walton-compute"], url, credential, method, body)
+        # A list of variables is one of those that one may read.
+        assert status == 403 or (status, answer) == (200, "[]"), f"{what} with {whose}: {status} {answer[:300]}"
+    # The same is possible for who may: the refusals are about rights.
+    if method == "GET":
+        assert federation.nomad(path.format(node=nodes["ifca-compute"], job=jobs[0]), token).status == 200
+
+
+def test_site_has_no_consul_but_its_own(site: Operator, federation: Federation, walton: dict[str, Node]) -> None:
+    own = site.secrets()["sites"]["walton"]
+    assert "walton" not in federation.secrets["sites"]
+    ifca = next(node for node in federation.having("server") if node.site == "ifca")
+    for name, token in {"management": own["consul_management_token"], **own["consul_tokens"]["walton-compute"]}.items():
+        assert ifca.consul("/v1/catalog/nodes", token).status == 403, name
+        entry = {"Node": "intruder", "Address": "192.0.2.1", "SkipNodeUpdate": False}
+        answer = ifca.consul("/v1/catalog/register", token, "PUT", json.dumps(entry))
+        assert answer.status == 403, f"{name}: {answer.body!r}"
+    # At its own Consul the same token is worth something.
+    server = walton["walton-server"]
+    assert server.consul("/v1/catalog/nodes", own["consul_management_token"]).status == 200
+    # Nor does RPC take a certificate of the site's authority.
+    tls = "/etc/consul.d/tls"
+    shake = server.run(
+        f"timeout 10 openssl s_client -connect {ifca.address}:8300 -CAfile {tls}/ca.pem -cert {tls}/cert.pem "
+        f"-key {tls}/key.pem -verify_return_error </dev/null 2>&1 || true"
+    )
+    assert "Verify return code: 0 (ok)" not in shake or "alert" in shake
+    for port in (8500, 8501, 8503):
+        refused = server.run(f"timeout 3 bash -c '</dev/tcp/{ifca.address}/{port}' 2>&1 || echo refused")
+        assert "refused" in refused
+
+
+def test_no_foreign_node_registers(site: Operator, federation: Federation, walton: dict[str, Node]) -> None:
+    node = walton["walton-compute"]
+    token = federation.secrets["nomad"]["management_token"]
+    introductions = json.loads(site.secrets()["membership"])["credentials"]["introductions"]
+    tls = {name: f"/etc/nomad.d/tls/{name.split('_')[0]}.pem" for name in ("ca_file", "cert_file", "key_file")}
+    configuration = {
+        "region": "global",
+        "datacenter": "ifca",
+        "name": "ifca-rogue",
+        "data_dir": "/root/rogue",
+        "bind_addr": "127.0.0.1",
+        "ports": {"http": 24646, "rpc": 24647, "serf": 24648},
+        "acl": {"enabled": True},
+        "tls": {"http": True, "rpc": True, "verify_server_hostname": True, **tls},
+        "consul": {"client_auto_join": False, "auto_advertise": False},
+        "client": {"enabled": True, "servers": [f"{server.address}:4647" for server in federation.having("server")]},
+    }
+    # Without a token, and with the one that introduces another node of the site.
+    for introduction in ("", introductions["walton-compute"]):
+        node.run("rm -rf /root/rogue && mkdir -p /root/rogue/client")
+        node.feed("cat > /root/rogue.json", json.dumps(configuration))
+        if introduction:
+            node.feed("umask 077 && cat > /root/rogue/client/intro_token.jwt", introduction)
+        words = node.run("timeout -s INT 12 nomad agent -config=/root/rogue.json 2>&1 || true")
+        assert "Permission denied" in words, words[-3000:]
+        names = {entry["Name"] for entry in federation.nomad("/v1/nodes", token).json()}
+        assert "ifca-rogue" not in names
+    node.run("rm -rf /root/rogue /root/rogue.json")
+
+
+def test_the_bundle_had_no_more_than_it_needs(site: Operator, federation: Federation) -> None:
+    kept = site.secrets()
+    membership_text = kept["membership"]
+    assert set(json.loads(membership_text)["credentials"]) == {"certificates", "introductions"}
+    assert "private_key" not in kept["nomad"]["ca"]
+    for name, value in federation.leaves().items():
+        assert value not in membership_text, name
+    assert CHECKOUT.as_posix() not in membership_text
+    assert PlatformApi(federation).token not in membership_text
