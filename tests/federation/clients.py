@@ -18,6 +18,7 @@ from typing import Any
 
 import nomad
 from federation import REPOSITORY, Federation, Node
+from machines import daemon
 
 HERE = Path(__file__).resolve().parent
 TESTBED = Path(REPOSITORY, "testbed")
@@ -39,10 +40,16 @@ def until(what: str, seconds: float, condition: Callable[[], Any]) -> Any:
         time.sleep(0.25)
 
 
+def wait(what: str, seconds: float, condition: Callable[[], Any]) -> float:
+    """Wait as C(until) does, and return the seconds that it took."""
+    started = time.monotonic()
+    until(what, seconds, condition)
+    return time.monotonic() - started
+
+
 def image(federation: Federation) -> str:
     """Build and push the image of the demonstration module where that is to be done, and return its reference."""
-    daemon = subprocess.run([TESTBED / "docker-daemon", "status"], capture_output=True, text=True, check=True)
-    environment = {**os.environ, "DOCKER_HOST": daemon.stdout.strip()}
+    environment = {**os.environ, "DOCKER_HOST": daemon()}
     built = subprocess.run(
         [TESTBED / "module" / "build"], check=True, env=environment, stdout=subprocess.PIPE, text=True
     )

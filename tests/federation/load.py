@@ -14,8 +14,6 @@ import http.client
 import json
 import math
 import os
-import re
-import signal
 import socket
 import ssl
 import subprocess
@@ -27,52 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from federation import INVENTORIES, REPOSITORY, Federation
+from federation import REPOSITORY, Federation
+from runs import play
 
 CHECKOUT = Path(REPOSITORY)
 # How long a client tries to connect to an address where it knows another one.
 FAILOVER_SECONDS = 5.0
-
-
-def play(playbook: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a playbook on the federation to its end."""
-    done = subprocess.run(
-        ["ansible-playbook", *INVENTORIES, playbook, *arguments], capture_output=True, text=True, cwd=CHECKOUT
-    )
-    assert done.returncode == 0 or not check, done.stdout[-6000:] + done.stderr[-2000:]
-    return done
-
-
-TASK = re.compile(r"^TASK \[(.+?)\]")
-
-
-def changes(output: str) -> dict[str, int]:
-    """Return the changes a host from the recap of a run."""
-    return {host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)}
-
-
-def interrupt(playbook: str, task: str, occurrence: int, *arguments: str) -> None:
-    """Start a playbook, and kill it and all it started as soon as it begins a task for the given time."""
-    process = subprocess.Popen(
-        ["ansible-playbook", *INVENTORIES, playbook, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=CHECKOUT,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    output = []
-    for line in process.stdout:
-        output.append(line)
-        if (found := TASK.match(line)) and found.group(1).endswith(task):
-            occurrence -= 1
-            if occurrence == 0:
-                os.killpg(process.pid, signal.SIGKILL)
-                break
-    process.stdout.close()
-    process.wait()
-    assert occurrence == 0, f"{playbook} did not come to '{task}': {''.join(output)[-6000:]}"
 
 
 @dataclass(frozen=True)
@@ -93,7 +51,7 @@ def module_name(site: str) -> str:
 
 def deploy_module(site: str, **variables: Any) -> None:
     """Deploy the demonstration module at a site, as a user would, and wait until it runs."""
-    play("testbed/demo.yml", "-e", json.dumps({"demo_name": module_name(site), "demo_site": site, **variables}))
+    play("testbed/demo.yml", demo_name=module_name(site), demo_site=site, **variables)
 
 
 def deploy_modules(federation: Federation) -> None:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 imagine.platform contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running playbooks of the collection as an operator does, and what they said."""
+"""Running playbooks as an operator does, killing some on their way, and what they said."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ import os
 import re
 import signal
 import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from federation import INVENTORY, REPOSITORY
+from federation import INVENTORIES, REPOSITORY
+
+TASK = re.compile(r"^TASK \[(.+?)\]")
+RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", re.MULTILINE)
 
 
 @dataclass
@@ -21,12 +27,17 @@ class Run:
 
     status: int
     output: str
+    seconds: float = 0.0
 
     @property
     def changed(self) -> dict[str, int]:
         """Changes a host, from the recap."""
-        found = re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", self.output, re.MULTILINE)
-        return {host: int(count) for host, count in found}
+        return {host: int(count) for host, count in RECAP.findall(self.output)}
+
+    @property
+    def changes(self) -> int:
+        """Changes of all hosts."""
+        return sum(self.changed.values())
 
     @property
     def text(self) -> str:
@@ -35,15 +46,47 @@ class Run:
 
 
 def command(name: str, *arguments: str, **variables: Any) -> list[str]:
-    """The command line of a playbook with extra variables."""
+    """The command line of a playbook on the federation, with extra variables."""
     extra = ["-e", json.dumps(variables)] if variables else []
-    return ["ansible-playbook", "-i", INVENTORY, name, *extra, *arguments]
+    return ["ansible-playbook", *INVENTORIES, name, *extra, *arguments]
 
 
-def kill_at(task: str, name: str, *arguments: str, **variables: Any) -> None:
-    """Start a playbook, and kill it and all it started when it begins a task; the run must get there."""
+def execute(
+    words: Sequence[str],
+    fails: bool | None = False,
+    directory: str | Path = REPOSITORY,
+    environment: Mapping[str, str] | None = None,
+) -> Run:
+    """Run a command line; it must fail, or must not, unless C(fails) is None."""
+    started = time.monotonic()
+    done = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=directory,
+        env={**(os.environ if environment is None else environment), "ANSIBLE_NOCOLOR": "1"},
+    )
+    run = Run(done.returncode, done.stdout + done.stderr, time.monotonic() - started)
+    assert fails is None or (run.status != 0) == fails, run.output[-8000:]
+    return run
+
+
+def play(
+    name: str,
+    *arguments: str,
+    fails: bool | None = False,
+    environment: Mapping[str, str] | None = None,
+    **variables: Any,
+) -> Run:
+    """Run a playbook on the federation with extra variables."""
+    return execute(command(name, *arguments, **variables), fails, environment=environment)
+
+
+def _kill(words: Sequence[str], delay: float, there: Callable[[str], bool]) -> tuple[bool, str]:
+    """Start a playbook, and kill it and all it started once it has come to a task; say whether it has."""
     process = subprocess.Popen(
-        command(name, *arguments, **variables),
+        words,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -52,27 +95,40 @@ def kill_at(task: str, name: str, *arguments: str, **variables: Any) -> None:
         start_new_session=True,
     )
     assert process.stdout is not None
-    seen = []
+    seen, reached = [], False
     for line in process.stdout:
         seen.append(line)
-        if line.startswith("TASK [") and task in line:
+        if (found := TASK.match(line)) and there(found.group(1)):
+            reached = True
+            # The point is meant to lie anywhere in the task: there is no condition to wait for.
+            time.sleep(delay)
             os.killpg(process.pid, signal.SIGKILL)
             break
     process.stdout.close()
     process.wait()
-    assert seen and task in seen[-1], "".join(seen)[-8000:]
+    return reached, "".join(seen)
 
 
-def play(name: str, *arguments: str, fails: bool = False, **variables: Any) -> Run:
-    """Run a playbook with extra variables; expects success unless C(fails) is set."""
-    done = subprocess.run(
-        command(name, *arguments, **variables),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=REPOSITORY,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-    )
-    run = Run(done.returncode, done.stdout + done.stderr)
-    assert (run.status != 0) == fails, run.output[-8000:]
-    return run
+def kill_at(name: str, task: str, *arguments: str, occurrence: int = 1, **variables: Any) -> None:
+    """Kill a playbook as soon as it begins a task for the given time; the run must get there."""
+    left = occurrence
+
+    def there(begun: str) -> bool:
+        nonlocal left
+        left -= begun.endswith(task)
+        return left == 0
+
+    reached, output = _kill(command(name, *arguments, **variables), 0, there)
+    assert reached, f"{name} did not come to '{task}': {output[-8000:]}"
+
+
+def kill_in(name: str, number: int, delay: float, *arguments: str) -> str:
+    """Kill a playbook C(delay) seconds into the task of a number, and tell which that was."""
+    begun: list[str] = []
+
+    def there(task: str) -> bool:
+        begun.append(task)
+        return len(begun) == number
+
+    reached, _output = _kill(command(name, *arguments), delay, there)
+    return f"task {number}, {begun[-1]}" if reached else f"task {number}, the end"

@@ -4,42 +4,24 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-INVENTORY = os.environ.get("FEDERATION_INVENTORY", str(CHECKOUT / "inventories" / "local"))
+from runs import Run, play
 
 
-def check(*arguments: str) -> str:
+def check(*arguments: str) -> Run:
     """What `deploy --check --diff` says."""
-    done = subprocess.run(
-        ["ansible-playbook", "imagine.platform.deploy", "-i", INVENTORY, "--check", "--diff", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=CHECKOUT,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    return done.stdout
-
-
-def changed(output: str) -> dict[str, int]:
-    """Changes a host, from the recap."""
-    return {host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)}
+    return play("imagine.platform.deploy", "--check", "--diff", *arguments)
 
 
 def test_nothing_would_change() -> None:
-    counts = changed(check())
+    counts = check().changed
     assert counts, "the playbook reached no host"
     assert not any(counts.values()), counts
 
 
 def test_a_changed_variable_is_all_that_would_change() -> None:
-    output = check("--limit", "ifca-compute,localhost", "--extra-vars", "nomad_log_level=DEBUG")
+    output = check("--limit", "ifca-compute,localhost", "--extra-vars", "nomad_log_level=DEBUG").output
     added = [line for line in output.splitlines() if re.match(r"\+(?!\+\+)", line)]
     removed = [line for line in output.splitlines() if re.match(r"-(?!--)", line)]
     assert [line.strip("+ ,") for line in added] == [

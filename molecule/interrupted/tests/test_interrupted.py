@@ -13,8 +13,7 @@ import os
 import random
 
 import pytest
-from interruption import changes, kill_at
-from load import play
+from runs import kill_in, play
 
 SEED = int(os.environ.get("INTERRUPTED_SEED") or random.SystemRandom().randrange(10**6))
 ROUNDS = int(os.environ.get("INTERRUPTED_ROUNDS", "3"))
@@ -30,10 +29,10 @@ def test_interrupted(number: int, capfd: pytest.CaptureFixture[str]) -> None:
         print(f"\nseed {SEED}, round {number + 1} of {ROUNDS}", flush=True)
         play("testbed/create.yml", *(["-e", "testbed_recreate=true"] if number else []))
         for task in sorted(chance.sample(range(3, TASKS), KILLS)):
-            where = kill_at("imagine.platform.deploy", task, chance.uniform(0, 2))
+            where = kill_in("imagine.platform.deploy", task, chance.uniform(0, 2))
             print(f"  killed at {where}", flush=True)
         play("imagine.platform.deploy")
-        again = changes(play("imagine.platform.deploy").stdout)
+        again = play("imagine.platform.deploy").changed
         print(f"  converged; a further run changed {sum(again.values())}", flush=True)
     assert again, "the playbook reached no host"
     assert not any(again.values()), again

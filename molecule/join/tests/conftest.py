@@ -16,12 +16,13 @@ import pytest
 import yaml
 from ansible.plugins.loader import init_plugin_loader
 from federation import Federation, Node, connect
-from organisations import CHECKOUT, PREFIX, Operator, docker
+from machines import containers, docker
+from organisations import CHECKOUT, PREFIX, Operator
+from runs import execute
 
 # Imports of ansible_collections.imagine.platform find this checkout.
 init_plugin_loader([str(CHECKOUT / ".collections")])
 
-FEDERATION = os.environ["LOCAL_FEDERATION"]
 NODES = ("walton-server", "walton-compute")
 INVENTORIES = ("-i", str(CHECKOUT / "inventories" / "local"))
 
@@ -39,18 +40,12 @@ def federation() -> Federation:
 @pytest.fixture(scope="session")
 def machines() -> list[str]:
     """The two machines of the new site: bare, and with an address each."""
-    for name in NODES:
-        listed = docker("container", "ls", "--all", "--quiet", "--filter", f"name=^{FEDERATION}-{name}$").split()
+    for name in containers(NODES):
+        listed = docker("container", "ls", "--all", "--quiet", "--filter", f"name=^{name}$").split()
         if listed:
             docker("container", "rm", "--force", "--volumes", *listed)
-    done = subprocess.run(
-        ["ansible-playbook", *INVENTORIES, "-i", "inventories/local-walton", "testbed/create.yml"],
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
-    return [f"{FEDERATION}-{name}" for name in NODES]
+    execute(["ansible-playbook", *INVENTORIES, "-i", "inventories/local-walton", "testbed/create.yml"])
+    return containers(NODES)
 
 
 @pytest.fixture(scope="session")

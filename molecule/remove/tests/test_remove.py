@@ -5,18 +5,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import TESTBED, image, until
+from clients import image, until
 from federation import Federation, Node, ask
+from machines import containers, docker
 from runs import Run, kill_at, play
 
 Json = dict[str, Any]
@@ -381,7 +380,7 @@ def test_a_site_with_the_leader(state: State, federation: Federation, jobs: Jobs
     options = {"site_remove_site": "tubitak", "site_remove_jobs": "stop", "site_remove_drain_deadline": DEADLINE}
     with Client(federation, "ifca", digits) as client:
         for task in KILLED_AT:
-            kill_at(task, "imagine.platform.site_remove", **options)
+            kill_at("imagine.platform.site_remove", task, **options)
         started = time.monotonic()
         run = remove_site("tubitak", site_remove_jobs="stop")
         seconds = time.monotonic() - started
@@ -414,9 +413,9 @@ def test_force_goes_below_the_quorum(state: State, jobs: Jobs) -> None:
     assert sorted(state.registry()) == ["ifca"]
 
 
-def test_a_node_that_is_gone(state: State, federation: Federation, jobs: Jobs, docker: Callable[..., None]) -> None:
+def test_a_node_that_is_gone(state: State, federation: Federation, jobs: Jobs) -> None:
     """Its machine is destroyed: nothing can be stopped there, and the last node but one of the site goes."""
-    docker("kill", "ifca-compute")
+    docker("kill", *containers(["ifca-compute"]))
     until(
         "Nomad sees it",
         120,
@@ -430,23 +429,7 @@ def test_a_node_that_is_gone(state: State, federation: Federation, jobs: Jobs, d
     assert sorted(state.nodes()) == ["ifca-server"]
     assert state.registry() == {"ifca": ["ifca-server"]}
     assert [member["Name"] for member in state.consul("ifca", "/v1/agent/members")] == ["ifca-server"]
-    docker("start", "ifca-compute")
-
-
-@pytest.fixture
-def docker() -> Callable[..., None]:
-    """Do something with the container of a node."""
-    host = subprocess.run([TESTBED / "docker-daemon", "status"], check=True, capture_output=True, text=True)
-    prefix = os.environ.get("LOCAL_FEDERATION", "imagine")
-
-    def call(verb: str, node: str) -> None:
-        if verb == "start":
-            play("testbed/create.yml")
-        else:
-            command = ["docker", "--host", host.stdout.strip(), verb, f"{prefix}-{node}"]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-    return call
+    play("testbed/create.yml")
 
 
 def test_what_was_removed_can_be_deployed_again(state: State, federation: Federation, jobs: Jobs) -> None:

@@ -13,18 +13,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clients import wait
 from federation import Federation, Node
 from load import (
     CHECKOUT,
@@ -34,15 +34,15 @@ from load import (
     deploy_modules,
     disturbed,
     module_at,
-    play,
     write_figures,
 )
+from machines import containers, docker
+from runs import play
 
 RATE = 20.0
 # What a run of status may take on a machine that is busy with all nodes and the load, with nodes that do not answer.
 STATUS_SECONDS = 150.0
 BACK_SECONDS = 240.0
-PREFIX = os.environ.get("LOCAL_FEDERATION", "imagine")
 Captured = pytest.CaptureFixture[str]
 
 
@@ -70,34 +70,18 @@ def status(*arguments: str) -> Told:
     """Run the playbook status; it must end in time, by itself, and with a report."""
     with tempfile.TemporaryDirectory() as directory:
         data, page = Path(directory, "status.json"), Path(directory, "status.html")
-        began = time.monotonic()
-        variables = json.dumps({"status_data": str(data), "status_page": str(page)})
-        done = play("imagine.platform.status", "-e", variables, *arguments, check=False)
-        seconds = time.monotonic() - began
-        output = done.stdout + done.stderr
+        variables = {"status_data": str(data), "status_page": str(page)}
+        done = play("imagine.platform.status", *arguments, fails=None, **variables)
+        output = done.output
         assert "traceback (most recent" not in output.lower(), output[-4000:]
-        assert done.returncode in (0, 2), output[-4000:]
+        assert done.status in (0, 2), output[-4000:]
         assert data.exists(), output[-4000:]
         report = json.loads(data.read_text())
         assert page.stat().st_size > 1000
-    assert seconds < STATUS_SECONDS, f"it took {seconds:.0f} s"
+    assert done.seconds < STATUS_SECONDS, f"it took {done.seconds:.0f} s"
     # The exit status says whether all is well.
-    assert (done.returncode == 0) == report["healthy"]
-    return Told(done.returncode, report, seconds, output)
-
-
-def changes(output: str) -> int:
-    """The changes in a recap."""
-    return sum(int(count) for count in re.findall(r"^\S+\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE))
-
-
-def wait(what: str, seconds: float, condition: Callable[[], bool]) -> float:
-    """Wait until a condition holds; the seconds that took."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, f"{what} did not hold within {seconds:.0f} s"
-        time.sleep(0.5)
-    return time.monotonic() - started
+    assert (done.status == 0) == report["healthy"]
+    return Told(done.status, report, done.seconds, output)
 
 
 @pytest.fixture(scope="module")
@@ -112,26 +96,8 @@ def modules(federation: Federation) -> Iterator[None]:
             deploy_module(site, demo_state="absent")
 
 
-@pytest.fixture(scope="module")
-def docker() -> list[str]:
-    """The command that reaches the daemon of the nodes."""
-    host = subprocess.run(
-        [CHECKOUT / "testbed" / "docker-daemon", "start"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    return ["docker", "--host", host]
-
-
-def run(*command: str) -> None:
-    """Run a command of the testbed's machine."""
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
 def machines(federation: Federation, site: str) -> list[Node]:
     return [node for node in federation.nodes.values() if node.site == site]
-
-
-def containers(nodes: Sequence[Node]) -> list[str]:
-    return [f"{PREFIX}-{node.name}" for node in nodes]
 
 
 def leader(federation: Federation, but: str = "") -> Node:
@@ -194,13 +160,11 @@ class Disturbance:
 
     def mended(self) -> None:
         """Deploy once more, and see that all is as it was before."""
-        began = time.monotonic()
-        output = play("imagine.platform.deploy").stdout
-        self.figures["deploy_seconds"] = time.monotonic() - began
-        self.figures["deploy_changes"] = changes(output)
-        if changes(output):
-            again = play("imagine.platform.deploy").stdout
-            assert changes(again) == 0, again[-6000:]
+        done = play("imagine.platform.deploy")
+        self.figures.update(deploy_seconds=done.seconds, deploy_changes=done.changes)
+        if done.changes:
+            again = play("imagine.platform.deploy")
+            assert again.changes == 0, again.output[-6000:]
         self.say(f"deploy took {self.figures['deploy_seconds']:.0f} s, {self.figures['deploy_changes']} changes")
         last: list[Told] = []
 
@@ -265,18 +229,18 @@ def test_the_command_of_a_finding_mends_it(federation: Federation, modules: None
     disturbance.mended()
 
 
-def test_a_machine_hangs(federation: Federation, modules: None, docker: list[str], capfd: Captured) -> None:
+def test_a_machine_hangs(federation: Federation, modules: None, capfd: Captured) -> None:
     """Its connections stay open and nothing comes back."""
     site = federation.sites[2]
     node = next(node for node in federation.having("compute") if node.site == site)
     with Disturbance(federation, "hanging-machine", others(federation, site), capfd) as disturbance:
         # So that there is a connection that hangs, and not only one that cannot be made.
         assert status().report["healthy"]
-        run(*docker, "pause", *containers([node]))
+        docker("pause", *containers([node]))
         try:
             told = disturbance.told()
         finally:
-            run(*docker, "unpause", *containers([node]))
+            docker("unpause", *containers([node]))
         assert told.code == 2
         found = told.finding(node.name, "^the machine cannot be (reached|examined)")
         assert found["command"]
@@ -309,14 +273,12 @@ def test_a_site_is_cut_off(federation: Federation, modules: None, capfd: Capture
     disturbance.mended()
 
 
-def test_a_site_is_destroyed_and_built_again(
-    federation: Federation, modules: None, docker: list[str], capfd: Captured
-) -> None:
+def test_a_site_is_destroyed_and_built_again(federation: Federation, modules: None, capfd: Captured) -> None:
     """All machines of a site with all that they held; new ones take their places."""
     site = federation.sites[2]
     nodes = machines(federation, site)
     with Disturbance(federation, "site-destroyed", others(federation, site), capfd) as disturbance:
-        run(*docker, "rm", "--force", "--volumes", *containers(nodes))
+        docker("rm", "--force", "--volumes", *containers(nodes))
         told = disturbance.told()
         assert told.code == 2
         told.finding(f"site {site}", f"^none of its {len(nodes)} nodes can be reached")
@@ -331,12 +293,12 @@ def test_a_site_is_destroyed_and_built_again(
     disturbance.mended()
 
 
-def test_a_server_is_lost_for_good(federation: Federation, modules: None, docker: list[str], capfd: Captured) -> None:
+def test_a_server_is_lost_for_good(federation: Federation, modules: None, capfd: Captured) -> None:
     """The leader, with all that it held; another machine takes its place."""
     node = leader(federation)
     with Disturbance(federation, "server-lost", others(federation, node.site), capfd) as disturbance:
         began = time.monotonic()
-        run(*docker, "rm", "--force", "--volumes", *containers([node]))
+        docker("rm", "--force", "--volumes", *containers([node]))
         leader(federation, but=node.site)
         disturbance.figures["leaderless_seconds"] = time.monotonic() - began
         told = disturbance.told()
@@ -451,6 +413,4 @@ def test_all_is_well(federation: Federation, modules: None) -> None:
 
 def test_wrong_limit_is_told(federation: Federation) -> None:
     """Nobody is told that all is well who asked about nothing."""
-    done = play("imagine.platform.status", "--limit", "nowhere", check=False)
-    assert done.returncode != 0
-    assert "nowhere" in done.stdout + done.stderr
+    assert "nowhere" in play("imagine.platform.status", "--limit", "nowhere", fails=True).output

@@ -12,7 +12,6 @@ import base64
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -21,10 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from federation import Federation, Node, ask
+import runs
+from clients import wait
+from federation import INVENTORY, Federation, Node, ask
+from machines import containers, docker
+from runs import Run
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-INVENTORY = os.environ.get("FEDERATION_INVENTORY", str(CHECKOUT / "inventories" / "local"))
 SITE = "ifca"
 MODULE = "digits-restore"
 # What the operator has made beside what deploy makes, so that only a backup can bring it back.
@@ -32,35 +34,20 @@ NAMESPACE = "guests"
 POLICY = "visitors-read"
 VARIABLE = "imagine/answer"
 KEY = "notes/answer"
+# A task of a restoration, at which a run is killed.
+RESTART = "Restart the servers one after the other, and wait for the leader"
 # Another site that only the registry knows.
 REGISTERED = "walton"
 
 
-def command(*arguments: str) -> list[str]:
-    return ["ansible-playbook", "-i", INVENTORY, *arguments]
-
-
-def play(*arguments: str, fails: bool = False, password_file: str | None = None) -> str:
-    """Run a playbook to its end and return its output; an empty password file is none at all."""
-    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+def play(name: str, *arguments: str, fails: bool = False, password_file: str | None = None) -> Run:
+    """Run a playbook to its end; an empty password file is none at all."""
+    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
     if password_file is not None:
         del environment["ANSIBLE_VAULT_PASSWORD_FILE"]
     if password_file:
         environment["ANSIBLE_VAULT_PASSWORD_FILE"] = password_file
-    done = subprocess.run(
-        command(*arguments),
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
-        env=environment,
-    )
-    assert bool(done.returncode) == fails, done.stdout[-6000:] + done.stderr[-2000:]
-    return done.stdout + done.stderr
-
-
-def changes(output: str) -> dict[str, int]:
-    """Changes a host, from the recap."""
-    return {host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.MULTILINE)}
+    return runs.play(name, *arguments, fails=fails, environment=environment)
 
 
 def module(federation: Federation, name: str, /, **options: Any) -> None:
@@ -107,13 +94,6 @@ def predicts(federation: Federation) -> bool:
     except OSError:
         return False
     return answer.status == 200
-
-
-def wait(what: str, seconds: float, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not hold within {seconds} s"
-        time.sleep(0.5)
 
 
 def allocation(federation: Federation) -> dict[str, Any]:
@@ -174,15 +154,6 @@ def story() -> Story:
     return Story()
 
 
-@pytest.fixture(scope="session")
-def docker() -> list[str]:
-    """The command that reaches the daemon of the nodes."""
-    host = subprocess.run(
-        [CHECKOUT / "testbed" / "docker-daemon", "start"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    return ["docker", "--host", host]
-
-
 @pytest.fixture
 def say(capfd: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     """Print figures past pytest."""
@@ -211,13 +182,11 @@ def test_backup(story: Story, say: Callable[[str], None], tmp_path_factory: pyte
 
     directory = tmp_path_factory.mktemp("backups")
     options = ["imagine.platform.backup", "-e", f"backup_directory={directory}", "-e", "backup_keep=2"]
-    assert any(changes(play(*options, "--check")).values())
+    assert play(*options, "--check").changes
     assert not list(directory.iterdir()), "check mode made a file"
-    started = time.monotonic()
-    output = play(*options)
-    seconds = time.monotonic() - started
+    done = play(*options)
     (story.backup,) = directory.iterdir()
-    assert not any(changes(play(*options, "-e", "backup_max_age=3600")).values()), "a new enough backup is there"
+    assert not play(*options, "-e", "backup_max_age=3600").changes, "a new enough backup is there"
     play(*options)
     play(*options)
     assert len(list(directory.iterdir())) == 2
@@ -226,7 +195,7 @@ def test_backup(story: Story, say: Callable[[str], None], tmp_path_factory: pyte
     size = story.backup.stat().st_size
     assert story.backup.stat().st_mode & 0o777 == 0o600
     for name, secret in federation.leaves().items():
-        assert secret not in output, name
+        assert secret not in done.output, name
         assert secret.encode() not in story.backup.read_bytes(), name
     for node in federation.nodes.values():
         assert node.run("ls /run/*.snap /dev/shm/ansible* 2>/dev/null || true") == ""
@@ -236,7 +205,7 @@ def test_backup(story: Story, say: Callable[[str], None], tmp_path_factory: pyte
     assert story.allocation, "the module does not run"
     # Made after the backup: nothing of it may come back.
     module(federation, "nomad_variable", path="imagine/late", items={"answer": "late"})
-    say(f"backup: {seconds:.0f} s, {size / 1e6:.2f} MB")
+    say(f"backup: {done.seconds:.0f} s, {size / 1e6:.2f} MB")
 
 
 def test_timer() -> None:
@@ -255,12 +224,12 @@ def test_timer() -> None:
         "backup_timer_options": ["-e", "backup_keep=30"],
     }
     refused = play(*timer, fails=True)
-    assert "nobody is there to type the vault password" in refused
-    assert not any(changes(refused).values())
-    assert any(changes(play(*timer, "-e", json.dumps(options), "--check")).values())
+    assert "nobody is there to type the vault password" in refused.output
+    assert refused.changes == 0
+    assert play(*timer, "-e", json.dumps(options), "--check").changes
     play(*timer, "-e", json.dumps(options))
-    again = changes(play(*timer, "-e", json.dumps(options)))
-    assert not any(again.values()), again
+    again = play(*timer, "-e", json.dumps(options))
+    assert again.changes == 0, again.changed
     unit = f"imagine-backup-{name}"
     assert node.run(f"systemctl is-active {unit}.timer").strip() == "active"
     assert node.run(f"systemctl is-enabled {unit}.timer").strip() == "enabled"
@@ -272,8 +241,8 @@ def test_timer() -> None:
     assert "05:06:07" in node.run(f"systemctl show -p NextElapseUSecRealtime {unit}.timer")
     play(*timer, "-e", "backup_timer=false")
     assert node.run(f"systemctl list-unit-files '{unit}*' --no-legend || true") == ""
-    gone = changes(play(*timer, "-e", "backup_timer=false"))
-    assert not any(gone.values()), gone
+    gone = play(*timer, "-e", "backup_timer=false")
+    assert gone.changes == 0, gone.changed
 
 
 @pytest.mark.parametrize(
@@ -307,22 +276,20 @@ def test_refusals(story: Story, case: str, tmp_path: Path) -> None:
     else:
         options = [*options, "-e", "federation_name=another"]
         expected = r"is a backup of the federation \S+imagine-test\S+, but federation_name is \S+another"
-    output = play(
+    run = play(
         "imagine.platform.restore", "-e", f"restore_file={path}", *options, fails=True, password_file=password_file
     )
-    assert re.search(expected, output), output[-3000:]
-    assert not any(changes(output).values()), changes(output)
+    assert re.search(expected, run.output), run.output[-3000:]
+    assert run.changes == 0, run.changed
     assert secrets_file.read_bytes() == content
     assert picture(federation) == before
     assert not (secrets_file.parent / ".restore").exists()
 
 
-def test_restore(story: Story, docker: list[str], say: Callable[[str], None]) -> None:
+def test_restore(story: Story, say: Callable[[str], None]) -> None:
     federation = Federation()
-    prefix = os.environ.get("LOCAL_FEDERATION", "imagine")
-    containers = [f"{prefix}-{name}" for name in federation.nodes]
-    assert len(containers) == 6
-    subprocess.run([*docker, "rm", "--force", "--volumes", *containers], check=True, stdout=subprocess.DEVNULL)
+    assert len(federation.nodes) == 6
+    docker("rm", "--force", "--volumes", *containers(federation.nodes))
     # The controller's copies are lost as well.
     Path(federation.variables["federation_secrets_file"]).unlink()
     for name in ("nomad", "ingress", *(f"consul-{site}" for site in federation.sites)):
@@ -331,17 +298,16 @@ def test_restore(story: Story, docker: list[str], say: Callable[[str], None]) ->
 
     restore = ["imagine.platform.restore", "-e", f"restore_file={story.backup}"]
     predicted = play(*restore, "--check")
-    assert "The state of Nomad would be restored" in predicted
+    assert "The state of Nomad would be restored" in predicted.output
     assert not Path(federation.variables["federation_secrets_file"]).exists(), "check mode put the secrets back"
     started = time.monotonic()
-    output = play(*restore)
-    seconds = time.monotonic() - started
-    told = re.search(r"Restored \S+ of \S+ in (\d+) s: [^\"]*", output)
-    assert told, output[-3000:]
+    done = play(*restore)
+    told = re.search(r"Restored \S+ of \S+ in (\d+) s: [^\"]*", done.output)
+    assert told, done.output[-3000:]
 
     federation = Federation()
     for name, secret in federation.leaves().items():
-        assert secret not in output, name
+        assert secret not in done.output, name
     wait("the module answers again", 120, lambda: predicts(federation))
     answered = time.monotonic() - started
     assert picture(federation) == story.before
@@ -352,36 +318,13 @@ def test_restore(story: Story, docker: list[str], say: Callable[[str], None]) ->
     assert not (Path(federation.variables["federation_secrets_file"]).parent / ".restore").exists()
     for node in federation.nodes.values():
         assert node.run("ls /run/*.snap /dev/shm/ansible* 2>/dev/null || true") == ""
-    say(f"restore onto six new machines: {seconds:.0f} s; the module answers after {answered:.0f} s\n{told[0]}")
+    say(f"restore onto six new machines: {done.seconds:.0f} s; the module answers after {answered:.0f} s\n{told[0]}")
 
 
 def test_deploy_changes_nothing_afterwards() -> None:
-    counts = changes(play("imagine.platform.deploy"))
+    counts = play("imagine.platform.deploy").changed
     assert counts, "the playbook reached no host"
     assert not any(counts.values()), counts
-
-
-def kill_at(task: str, *arguments: str) -> None:
-    """Start a playbook, and kill it and all that it started once it has come to a task."""
-    process = subprocess.Popen(
-        command(*arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=CHECKOUT,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if line.startswith("TASK [") and task in line:
-            os.killpg(process.pid, signal.SIGKILL)
-            break
-    process.stdout.close()
-    process.wait()
-    assert task in seen[-1], "".join(seen[-40:])
 
 
 def test_over_a_federation_that_lives_killed_and_started_again(story: Story, say: Callable[[str], None]) -> None:
@@ -390,19 +333,17 @@ def test_over_a_federation_that_lives_killed_and_started_again(story: Story, say
     module(federation, "nomad_variable", path="imagine/late", items={"answer": "late"})
     module(federation, "nomad_namespace", name="late")
     before = allocation(federation)
-    restore = ["imagine.platform.restore", "-e", f"restore_file={story.backup}"]
-    kill_at("Restart the servers one after the other", *restore, "-e", "restore_confirm=true")
-    started = time.monotonic()
+    playbook, *options = restore = ["imagine.platform.restore", "-e", f"restore_file={story.backup}"]
+    runs.kill_at(playbook, RESTART, *options, "-e", "restore_confirm=true")
     # What lives is what the killed run has brought back: nobody has to say yes again.
-    play(*restore)
-    say(f"restore over a living federation, after a kill: {time.monotonic() - started:.0f} s")
+    done = play(*restore)
+    say(f"restore over a living federation, after a kill: {done.seconds:.0f} s")
     federation = Federation()
     assert picture(federation) == story.before
     assert federation.nomad("/v1/var/imagine/late", management(federation)).status == 404
     assert allocation(federation)["ID"] == before["ID"]
     assert predicts(federation)
-    refused = play(*restore, fails=True)
-    assert "A federation lives on" in refused
+    assert "A federation lives on" in play(*restore, fails=True).output
 
 
 def test_what_the_next_checks_need(story: Story) -> None:

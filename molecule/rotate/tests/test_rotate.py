@@ -11,7 +11,6 @@ import os
 import random
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,6 @@ from typing import Any
 import pytest
 import yaml
 from federation import Federation, Node
-from interruption import changes, kill_at
 from load import (
     CHECKOUT,
     Load,
@@ -30,11 +28,11 @@ from load import (
     deploy_modules,
     disturbed,
     module_at,
-    play,
     purge_jobs,
     undisturbed,
     write_figures,
 )
+from runs import kill_in, play
 
 SEED = int(os.environ.get("ROTATE_SEED") or random.SystemRandom().randrange(10**6))
 KILLS = int(os.environ.get("ROTATE_KILLS", "2"))
@@ -95,18 +93,16 @@ def under_load(
         assert {running.job for running in before.values()}
         with Load(targets) as load:
             load.settle()
-            started = time.monotonic()
-            output = play(playbook, *arguments).stdout
-            seconds = time.monotonic() - started
+            done = play(playbook, *arguments)
             load.wait(AFTERWARDS)
         summaries, failures = load.summaries(), load.failures()
-        figures[name] = {"seconds": round(seconds, 1), "sites": summaries}
+        figures[name] = {"seconds": round(done.seconds, 1), "sites": summaries}
         with capfd.disabled():
-            print(f"\n{name}: {seconds:.0f} s", *summaries, sep="\n  ", flush=True)
+            print(f"\n{name}: {done.seconds:.0f} s", *summaries, sep="\n  ", flush=True)
         assert failures == []
         load_secrets(federation)
         assert disturbed(before, allocations(federation)) == {}
-        return output
+        return done.output
 
     return run
 
@@ -161,7 +157,7 @@ def assert_services_present_what_is_on_disk(federation: Federation) -> None:
 def assert_finished(federation: Federation) -> None:
     """Nothing is left under way, and a deployment has nothing to do."""
     assert not load_secrets(federation).get("rotations")
-    again = changes(play("imagine.platform.deploy").stdout)
+    again = play("imagine.platform.deploy").changed
     assert again and not any(again.values()), again
 
 
@@ -301,7 +297,7 @@ def test_authorities_are_both_trusted_first(federation: Federation, under_load: 
         assert handed_out.startswith(certificate)
         assert handed_out.count("BEGIN CERTIFICATE") == 2
     # A deployment in between changes nothing.
-    again = changes(play("imagine.platform.deploy").stdout)
+    again = play("imagine.platform.deploy").changed
     assert again and not any(again.values()), again
 
 
@@ -340,7 +336,7 @@ def test_killed_and_started_again(
     with capfd.disabled():
         print(f"\nseed {SEED}, {playbook}", flush=True)
         for task in sorted(chance.sample(range(12, tasks), KILLS)):
-            where = kill_at(f"imagine.platform.{playbook}", task, chance.uniform(0, 1))
+            where = kill_in(f"imagine.platform.{playbook}", task, chance.uniform(0, 1))
             print(f"  killed at {where}", flush=True)
     play(f"imagine.platform.{playbook}")
     if playbook == "rotate_tokens":
@@ -352,8 +348,7 @@ def test_killed_and_started_again(
 def test_scheduled_run_leaves_what_is_young(federation: Federation, modules: None) -> None:
     before = load_secrets(federation)
     for playbook in ("certificates", "gossip_key", "tokens", "ca"):
-        output = play(f"imagine.platform.rotate_{playbook}", "-e", "rotation_minimum_age_days=1").stdout
-        counts = changes(output)
+        counts = play(f"imagine.platform.rotate_{playbook}", "-e", "rotation_minimum_age_days=1").changed
         assert counts and not any(counts.values()), (playbook, counts)
     assert load_secrets(federation) == before
 
@@ -366,9 +361,9 @@ def test_check_mode_tells_and_changes_nothing(federation: Federation, modules: N
         ("tokens", "To be replaced: sites."),
         ("ca", "To be replaced: nomad.ca, ingress.ca, sites."),
     ):
-        output = play(f"imagine.platform.rotate_{playbook}", "--check").stdout
-        assert words in re.sub(r"\s+", " ", output), playbook
-        assert any(changes(output).values())
+        checked = play(f"imagine.platform.rotate_{playbook}", "--check")
+        assert words in checked.text, playbook
+        assert checked.changes
     assert load_secrets(federation) == before
     assert on_disk(federation) == certificates
 
@@ -386,9 +381,8 @@ def test_check_mode_tells_and_changes_nothing(federation: Federation, modules: N
 )
 def test_bad_input(federation: Federation, modules: None, arguments: list[str], words: str) -> None:
     before = load_secrets(federation)
-    done = play("imagine.platform.rotate_gossip_key", *arguments, check=False)
-    assert done.returncode != 0
-    assert words in re.sub(r"\s+", " ", done.stdout)
+    done = play("imagine.platform.rotate_gossip_key", *arguments, fails=True)
+    assert words in done.text
     assert load_secrets(federation) == before
 
 

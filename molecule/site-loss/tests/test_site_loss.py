@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import time
 from collections.abc import Iterator
 
 import pytest
+from clients import wait
 from federation import Federation, Node
-from load import CHECKOUT, Load, deploy_modules, module_at, play, purge_jobs
+from load import Load, deploy_modules, module_at, purge_jobs
+from machines import containers, docker
+from runs import play
 
 LOST = 20.0
 RATE = 10.0
@@ -34,32 +34,8 @@ def leader(federation: Federation, lost: str) -> str:
     return ""
 
 
-def wait(what: str, seconds: float, condition: object) -> float:
-    """Wait until C(condition()) holds and return how long it took."""
-    assert callable(condition)
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, f"{what} did not hold within {seconds} s"
-        time.sleep(0.2)
-    return time.monotonic() - started
-
-
 def machines(federation: Federation, site: str) -> list[Node]:
     return [node for node in federation.nodes.values() if node.site == site]
-
-
-def containers(federation: Federation, site: str) -> list[str]:
-    prefix = os.environ.get("LOCAL_FEDERATION", "imagine")
-    return [f"{prefix}-{node.name}" for node in machines(federation, site)]
-
-
-@pytest.fixture(scope="module")
-def docker() -> list[str]:
-    """The command that reaches the daemon of the nodes."""
-    host = subprocess.run(
-        [CHECKOUT / "testbed" / "docker-daemon", "start"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    return ["docker", "--host", host]
 
 
 @pytest.fixture(params=["ifca", "incd", "tubitak"])
@@ -69,14 +45,14 @@ def lost(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.mark.parametrize("how", ["killed", "cut off"])
 def test_the_others_go_on(
-    federation: Federation, modules: None, docker: list[str], lost: str, how: str, capfd: pytest.CaptureFixture[str]
+    federation: Federation, modules: None, lost: str, how: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     other = next(site for site in federation.sites if site != lost)
     addresses = {node.address for node in machines(federation, lost)}
     with Load([module_at(federation, other)], rate=RATE) as load:
         load.settle()
         if how == "killed":
-            subprocess.run([*docker, "kill", *containers(federation, lost)], check=True, stdout=subprocess.DEVNULL)
+            docker("kill", *containers(machines(federation, lost)))
         else:
             play("testbed/cut.yml", "-e", f"cut_site={lost}")
         try:

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 import pytest
 from federation import Federation
@@ -18,16 +17,14 @@ from load import (
     Summary,
     Target,
     allocations,
-    changes,
     deploy_modules,
     disturbed,
-    interrupt,
     module_at,
-    play,
     purge_jobs,
     undisturbed,
     write_figures,
 )
+from runs import kill_at, play
 
 UPGRADE, REBOOT = "imagine.platform.upgrade", "imagine.platform.reboot"
 OLD = {
@@ -36,10 +33,6 @@ OLD = {
     "release_traefik_version": os.environ.get("UPGRADE_FROM_TRAEFIK", "3.6.15"),
 }
 OLD_VERSIONS = {name.split("_")[1]: version for name, version in OLD.items()}
-
-
-def extra(values: dict[str, Any]) -> list[str]:
-    return ["-e", json.dumps(values)]
 
 
 def running_versions(federation: Federation) -> dict[str, dict[str, str]]:
@@ -55,7 +48,7 @@ def running_versions(federation: Federation) -> dict[str, dict[str, str]]:
 @pytest.fixture(scope="module")
 def targets(federation: Federation) -> Iterator[list[Target]]:
     """A federation of the old versions, with a module at each site."""
-    play("imagine.platform.deploy", *extra(OLD))
+    play("imagine.platform.deploy", **OLD)
     deploy_modules(federation)
     yield [module_at(federation, site) for site in federation.sites]
     purge_jobs(federation)
@@ -97,15 +90,15 @@ def test_upgrade_from_the_versions_before(
     found = running_versions(federation)
     assert all(versions == OLD_VERSIONS for versions in found.values()), found
     checked = play(UPGRADE, "--check")
-    assert all(count for host, count in changes(checked.stdout).items() if host in federation.nodes)
+    assert all(count for host, count in checked.changed.items() if host in federation.nodes)
     assert running_versions(federation) == found
     before = allocations(federation)
     assert len(before) == len(targets)
     with Load(targets) as load:
         load.settle()
         # Stopped in the middle, between a node's new binaries and their start, and once more while a node makes way.
-        interrupt(UPGRADE, "Restart Nomad servers one after the other where a file changed, and wait for the leader", 1)
-        interrupt(UPGRADE, "Drain the node", 2)
+        kill_at(UPGRADE, "Restart Nomad servers one after the other where a file changed, and wait for the leader")
+        kill_at(UPGRADE, "Drain the node", occurrence=2)
         play(UPGRADE)
         load.wait(5)
     show(capfd, "upgrade", calm, load.summaries())
@@ -120,7 +113,7 @@ def test_upgrade_from_the_versions_before(
 
 def test_upgrade_a_second_time_changes_nothing(federation: Federation, targets: list[Target]) -> None:
     before = allocations(federation)
-    counts = changes(play(UPGRADE).stdout)
+    counts = play(UPGRADE).changed
     assert set(federation.nodes) <= set(counts)
     assert not any(counts.values()), counts
     assert allocations(federation) == before
@@ -131,12 +124,11 @@ def test_upgrade_backwards_is_refused(
     federation: Federation, targets: list[Target], variable: str, version: str
 ) -> None:
     before = running_versions(federation)
-    done = play(UPGRADE, *extra({variable: version}), check=False)
-    assert done.returncode != 0
-    assert "that is a downgrade" in done.stdout
-    assert "nothing was changed" in done.stdout
-    assert f"set {variable} to" in done.stdout
-    assert not any(changes(done.stdout).values())
+    done = play(UPGRADE, fails=True, **{variable: version})
+    assert "that is a downgrade" in done.text
+    assert "nothing was changed" in done.text
+    assert f"set {variable} to" in done.text
+    assert done.changes == 0
     assert running_versions(federation) == before
 
 
@@ -147,10 +139,10 @@ def test_upgrade_then_reboot(
     script = "stat -c %Y /proc/1/cmdline; systemctl show -P UserspaceTimestamp"
     started = {name: node.run(script) for name, node in federation.nodes.items()}
     idle = play(REBOOT)
-    assert not any(changes(idle.stdout).values()), "no node says that it has to be rebooted"
+    assert idle.changes == 0, "no node says that it has to be rebooted"
     with Load(targets, failover=True) as load:
         load.settle()
-        play(REBOOT, *extra({"maintenance_reboot_all": True}))
+        play(REBOOT, maintenance_reboot_all=True)
         load.wait(5)
     show(capfd, "reboot", calm, load.summaries())
     assert load.failures() == []

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from load import Load, Running, Target, changes, disturbed, percentile
+from load import Load, Running, Target, disturbed, percentile
+from runs import Run
 
 RATE = 20.0
 
@@ -127,7 +128,8 @@ def test_a_client_that_cannot_connect_goes_on_to_the_next_address_if_it_may(targ
 
 def test_changes_are_read_from_the_recap() -> None:
     recap = "PLAY RECAP ***\na : ok=1    changed=2    unreachable=0\nb-c                  : ok=12   changed=0 x\n"
-    assert changes(recap) == {"a": 2, "b-c": 0}
+    run = Run(0, recap)
+    assert (run.changed, run.changes) == ({"a": 2, "b-c": 0}, 2)
 
 
 def test_percentile() -> None:
