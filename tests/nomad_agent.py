@@ -5,14 +5,22 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from throwaway import free_ports, write_certificates
+
+LOOPBACK = {
+    "bind_addr": "127.0.0.1",
+    "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
+}
+RAW_EXEC = [{"raw_exec": {"config": [{"enabled": True}]}}]
 
 
 @dataclass
@@ -61,39 +69,12 @@ def start_agent(directory: Path, binary: str | Path, name: str = "node-1") -> Ag
                 "domain": "ifca",
             },
         },
-        "plugin": [{"raw_exec": {"config": [{"enabled": True}]}}],
+        "plugin": RAW_EXEC,
     }
     (directory / "agent.json").write_text(json.dumps(config))
     with (directory / "agent.log").open("wb") as log:
         process = subprocess.Popen(
             [str(binary), "agent", "-dev", f"-config={directory / 'agent.json'}"],
-            stdout=log,
-            stderr=log,
-            env={"PATH": os.environ["PATH"], "HOME": str(directory)},
-        )
-    return AgentProcess(f"https://127.0.0.1:{http}", directory, process)
-
-
-def start_client(directory: Path, binary: str | Path, server: AgentProcess, name: str) -> AgentProcess:
-    """Start a client of an agent; the server goes on when it ends."""
-    http, rpc, serf = free_ports(3)
-    ports = json.loads((server.directory / "agent.json").read_text())["ports"]
-    config = {
-        **agent_config(server.directory, name, http, rpc, serf),
-        "bind_addr": "127.0.0.1",
-        "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
-        "data_dir": str(directory / "data"),
-        "client": {
-            "enabled": True,
-            "servers": [f"127.0.0.1:{ports['rpc']}"],
-            "options": {"fingerprint.denylist": "env_aws,env_azure,env_gce,env_digitalocean"},
-        },
-        "plugin": [{"raw_exec": {"config": [{"enabled": True}]}}],
-    }
-    (directory / "agent.json").write_text(json.dumps(config))
-    with (directory / "agent.log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(binary), "agent", f"-config={directory / 'agent.json'}"],
             stdout=log,
             stderr=log,
             env={"PATH": os.environ["PATH"], "HOME": str(directory)},
@@ -119,7 +100,7 @@ def stop_agent(agent: Running) -> None:
 
 @dataclass
 class Server:
-    """One of the servers of a Raft cluster; it keeps its data while it is down."""
+    """An agent that keeps its data while it is down."""
 
     directory: Path
     http: int
@@ -136,12 +117,64 @@ class Server:
                 env={"PATH": os.environ["PATH"], "HOME": str(self.directory)},
             )
 
+    @property
+    def log(self) -> str:
+        """The end of what it logged."""
+        return (self.directory / "agent.log").read_text(errors="replace")[-3000:]
+
+    def stop(self) -> None:
+        """End it as a service is ended."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(20)
+            self.process = None
+
     def kill(self) -> None:
         """Without a goodbye to the others."""
         if self.process is not None:
             self.process.kill()
             self.process.wait(10)
             self.process = None
+
+
+def client_options(rpc: int) -> dict[str, Any]:
+    """The part of a configuration that makes an agent a client of the server at a port."""
+    return {
+        "enabled": True,
+        "servers": [f"127.0.0.1:{rpc}"],
+        "options": {"fingerprint.denylist": "env_aws,env_azure,env_gce,env_digitalocean"},
+    }
+
+
+def make_client(home: Path, certificates: Path, rpc: int, name: str, binary: str, site: str = "ifca") -> Server:
+    """Write what a client needs; it is not started."""
+    home.mkdir(parents=True, exist_ok=True)
+    http, own, serf = free_ports(3)
+    config = {
+        **agent_config(certificates, name, http, own, serf),
+        **LOOPBACK,
+        "datacenter": site,
+        "data_dir": str(home / "data"),
+        "client": {**client_options(rpc), "meta": {"domain": site}},
+        "plugin": RAW_EXEC,
+    }
+    (home / "agent.json").write_text(json.dumps(config))
+    return Server(home, http, binary)
+
+
+@contextlib.contextmanager
+def client_beside(agent: AgentProcess, home: Path, name: str) -> Iterator[Server]:
+    """One more client of an agent; what it leaves mounted when it ends could not be removed."""
+    rpc = json.loads((agent.directory / "agent.json").read_text())["ports"]["rpc"]
+    client = make_client(home, agent.directory, rpc, name, os.environ["NOMAD_BINARY"])
+    client.start()
+    try:
+        yield client
+    finally:
+        client.kill()
+        mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        for place in reversed([one for one in mounts if one.startswith(f"{home}/")]):
+            subprocess.run(["umount", place], check=True)
 
 
 @dataclass
@@ -173,8 +206,7 @@ def make_cluster(directory: Path, binary: str | Path) -> Cluster:
         http, rpc, serf = ports[number * 3 : number * 3 + 3]
         config = {
             **agent_config(directory, f"server-{number}", http, rpc, serf),
-            "bind_addr": "127.0.0.1",
-            "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
+            **LOOPBACK,
             "data_dir": str(home / "data"),
             "server": {
                 "enabled": True,

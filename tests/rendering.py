@@ -28,7 +28,7 @@ def evaluate(
     """Evaluate expressions over the defaults and vars of a role and C(variables); C(directory) is scratch space.
 
     A value that is a string comes back as it is, others as Ansible would pass them to a module. C(hosts) are those of
-    the inventory with their variables, grouped by C(node_roles), and C(limit) says which of them the play reaches.
+    the inventory with their variables, grouped by role and site, and C(limit) says which of them the play reaches.
     """
     (directory / "templates").unlink(missing_ok=True)
     (directory / "templates").symlink_to(ROLES / role / "templates")
@@ -53,8 +53,9 @@ def evaluate(
     playbook, given, inventory = (directory / name for name in ("playbook.yml", "variables.json", "inventory.yml"))
     groups: dict[str, Any] = {}
     for host, values in (hosts or {}).items():
-        for name in values.get("node_roles", []):
-            groups.setdefault(f"role_{name}", {"hosts": {}})["hosts"][host] = {}
+        site = [f"site_{values['site_name'].replace('-', '_')}"] if "site_name" in values else []
+        for name in [*(f"role_{role}" for role in values.get("node_roles", [])), *site]:
+            groups.setdefault(name, {"hosts": {}})["hosts"][host] = {}
     everything = {"hosts": hosts or {"localhost": {}}, "children": groups}
     inventory.write_text(json.dumps({"all": everything}), encoding="utf-8")
     playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")

@@ -18,7 +18,18 @@ from typing import Any
 import pytest
 import requests
 from consul_agent import ConsulAgent, start_consul
-from nomad_agent import Cluster, agent_config, free_ports, make_cluster, stop_agent, write_certificates
+from nomad_agent import (
+    LOOPBACK,
+    RAW_EXEC,
+    Cluster,
+    Server,
+    agent_config,
+    client_options,
+    free_ports,
+    make_cluster,
+    stop_agent,
+    write_certificates,
+)
 
 from ansible_collections.imagine.platform.plugins.module_utils import backups
 
@@ -103,41 +114,19 @@ def test_variables_can_be_decrypted_by_servers_that_had_other_keys(
 
 
 @dataclass
-class Machine:
-    """A Nomad that is server and client, with its data."""
+class Machine(Server):
+    """A Nomad that is server and client."""
 
-    directory: Path
-    address: str
-    certificates: Path
-    token: str
-    process: subprocess.Popen[bytes] | None = None
+    certificates: Path = Path()
+    token: str = ""
 
     @property
     def connection(self) -> dict[str, str]:
         return {
-            "nomad_address": self.address,
+            "nomad_address": f"https://127.0.0.1:{self.http}",
             "nomad_ca_cert": str(self.certificates / "ca.pem"),
             "nomad_token": self.token,
         }
-
-    @property
-    def log(self) -> str:
-        return (self.directory / "agent.log").read_text(errors="replace")[-3000:]
-
-    def start(self) -> None:
-        with (self.directory / "agent.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [os.environ["NOMAD_BINARY"], "agent", f"-config={self.directory / 'agent.json'}"],
-                stdout=log,
-                stderr=log,
-                env={"PATH": os.environ["PATH"], "HOME": str(self.directory)},
-            )
-
-    def kill(self) -> None:
-        if self.process:
-            self.process.kill()
-            self.process.wait(10)
-            self.process = None
 
 
 def make_machine(directory: Path, certificates: Path, token: str) -> Machine:
@@ -146,19 +135,14 @@ def make_machine(directory: Path, certificates: Path, token: str) -> Machine:
     http, rpc, serf = free_ports(3)
     config = {
         **agent_config(certificates, "ifca-server", http, rpc, serf),
-        "bind_addr": "127.0.0.1",
-        "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
+        **LOOPBACK,
         "data_dir": str(directory / "data"),
         "server": {"enabled": True, "bootstrap_expect": 1, "raft_multiplier": 1},
-        "client": {
-            "enabled": True,
-            "servers": [f"127.0.0.1:{rpc}"],
-            "options": {"fingerprint.denylist": "env_aws,env_azure,env_gce,env_digitalocean"},
-        },
-        "plugin": [{"raw_exec": {"config": [{"enabled": True}]}}],
+        "client": client_options(rpc),
+        "plugin": RAW_EXEC,
     }
     (directory / "agent.json").write_text(json.dumps(config))
-    return Machine(directory, f"https://127.0.0.1:{http}", certificates, token)
+    return Machine(directory, http, os.environ["NOMAD_BINARY"], certificates=certificates, token=token)
 
 
 @pytest.fixture

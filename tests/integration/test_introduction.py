@@ -15,7 +15,7 @@ from ssl import create_default_context
 from typing import Any
 
 import pytest
-from nomad_agent import Server, agent_config, free_ports, write_certificates
+from nomad_agent import LOOPBACK, Server, agent_config, free_ports, make_client, write_certificates
 
 Eventually = Callable[[Callable[[], Any]], Any]
 
@@ -31,8 +31,7 @@ class Strict:
         home.mkdir()
         config = {
             **agent_config(directory, "server", self.http, self.rpc, serf),
-            "bind_addr": "127.0.0.1",
-            "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
+            **LOOPBACK,
             "data_dir": str(home / "data"),
             "server": {
                 "enabled": True,
@@ -61,23 +60,9 @@ class Strict:
         home = self.directory / directory
         state = home / "data" / "client"
         state.mkdir(parents=True, exist_ok=True)
-        http, rpc, serf = free_ports(3)
-        config = {
-            **agent_config(self.directory, name, http, rpc, serf),
-            "datacenter": site,
-            "bind_addr": "127.0.0.1",
-            "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
-            "data_dir": str(home / "data"),
-            "client": {
-                "enabled": True,
-                "servers": [f"127.0.0.1:{self.rpc}"],
-                "options": {"fingerprint.denylist": "env_aws,env_azure,env_gce,env_digitalocean"},
-            },
-        }
-        (home / "agent.json").write_text(json.dumps(config))
+        agent = make_client(home, self.directory, self.rpc, name, self.binary, site)
         if introduction:
             (state / "intro_token.jwt").write_text(introduction)
-        agent = Server(home, http, self.binary)
         agent.start()
         self.clients.append(agent)
         return agent

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 import requests
-from nomad_agent import AgentProcess, Server, agent_config, free_ports
+from nomad_agent import AgentProcess, Server, client_beside
 
 SLEEP = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 JOB: dict[str, Any] = {
@@ -48,28 +47,8 @@ Ask = Callable[..., Any]
 @pytest.fixture(scope="module")
 def second_client(nomad_process: AgentProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One more client of the agent that all tests share."""
-    directory: Path = tmp_path_factory.mktemp("client")
-    for name in ("ca.pem", "cert.pem", "key.pem"):
-        shutil.copy(nomad_process.directory / name, directory / name)
-    first = json.loads((nomad_process.directory / "agent.json").read_text())
-    http, rpc, serf = free_ports(3)
-    config = {
-        **agent_config(directory, "node-2", http, rpc, serf),
-        "bind_addr": "127.0.0.1",
-        "advertise": {"http": "127.0.0.1", "rpc": "127.0.0.1", "serf": "127.0.0.1"},
-        "data_dir": str(directory / "data"),
-        "client": {"enabled": True, "servers": [f"127.0.0.1:{first['ports']['rpc']}"], "meta": {"domain": "ifca"}},
-        "plugin": [{"raw_exec": {"config": [{"enabled": True}]}}],
-    }
-    (directory / "agent.json").write_text(json.dumps(config))
-    server = Server(directory, http, os.environ["NOMAD_BINARY"])
-    server.start()
-    yield server
-    server.kill()
-    # What a client that is gone leaves behind could not be removed.
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    for place in reversed([one for one in mounts if one.startswith(f"{directory}/")]):
-        subprocess.run(["umount", place], check=True)
+    with client_beside(nomad_process, tmp_path_factory.mktemp("client"), "node-2") as client:
+        yield client
 
 
 @pytest.fixture

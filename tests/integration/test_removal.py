@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 import example_playbook
 import pytest
-from nomad_agent import AgentProcess, start_client, stop_agent
+from nomad_agent import AgentProcess, Server, client_beside
 
 JOB = """
 job "sleeper" {
@@ -49,24 +47,16 @@ job "sleeper" {
 
 
 @pytest.fixture
-def second(nomad: Any, nomad_process: AgentProcess, tmp_path: Path) -> Iterator[AgentProcess]:
+def second(nomad: Any, nomad_process: AgentProcess, tmp_path: Path) -> Iterator[Server]:
     """A node beside the one that the tests have, with a job on it."""
-    client = start_client(tmp_path, os.environ["NOMAD_BINARY"], nomad_process, "node-2")
-    try:
+    with client_beside(nomad_process, tmp_path, "node-2") as client:
         nomad("nomad_node_info", names=["node-1", "node-2"], wait=True, wait_timeout=60)
         nomad("nomad_job", hcl=JOB, wait_timeout=60)
         yield client
-    finally:
         nomad("nomad_job", id="sleeper", state="absent")
-        if client.process.poll() is None:
-            stop_agent(client)
-        # Nomad leaves the directories of allocations mounted until it collects them.
-        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-        for mount in reversed([one for one in mounts if one.startswith(f"{tmp_path}/")]):
-            subprocess.run(["umount", mount], check=True)
 
 
-def test_a_node_of_nomad(nomad: Any, second: AgentProcess, eventually: Callable[..., Any]) -> None:
+def test_a_node_of_nomad(nomad: Any, second: Server, eventually: Callable[..., Any]) -> None:
     def plan(**options: Any) -> Any:
         return nomad("node_removal_info", names=["node-2"], machines={"node-2": "reachable"}, **options)
 
@@ -94,7 +84,7 @@ def test_a_node_of_nomad(nomad: Any, second: AgentProcess, eventually: Callable[
     )
     assert followed[0]["id"] == "sleeper"
 
-    stop_agent(second)
+    second.stop()
     planned = nomad("nomad_node", name="node-2", state="absent", check_mode=True)
     assert nomad("nomad_node_info", names=["node-2"])["nodes"] != []
     # Nomad has not seen yet that it is down.

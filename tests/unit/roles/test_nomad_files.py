@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""Which nodes the role nomad introduces, and which servers ask for that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rendering import evaluate
+
+KNOWN = {
+    "nodes": [
+        {"id": "1", "name": "ready", "status": "ready"},
+        {"id": "2", "name": "down", "status": "down"},
+        # What Nomad has not found out yet: the machine is gone, and another one has its name.
+        {"id": "3", "name": "anew", "status": "ready"},
+        {"id": "4", "name": "unseen-ready", "status": "ready"},
+        {"id": "5", "name": "unseen-down", "status": "down"},
+    ]
+}
+# The ID that a machine had before the run; nothing where it had none, and "unknown" where nobody looked.
+IDS = {
+    "ready": "1",
+    "down": "2",
+    "anew": "",
+    "restored": "9",
+    "unseen-ready": "unknown",
+    "unseen-down": "unknown",
+}
+
+
+def test_newcomers_are_machines_that_nomad_does_not_know(tmp_path: Path) -> None:
+    hosts: dict[str, dict[str, Any]] = {
+        name: {"node_roles": ["compute"], "__nomad_own_id": own} for name, own in IDS.items()
+    }
+    hosts["server"] = {"node_roles": ["server"], "__nomad_own_id": ""}
+    found = evaluate("nomad", tmp_path, {"__nomad_known": KNOWN}, hosts=hosts, found="_nomad_newcomers")
+    assert sorted(found["found"]) == ["anew", "restored", "unseen-down"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "asked"),
+    [
+        ({}, True),
+        ({"release_nomad_version": "1.10.5"}, False),
+        ({"release_nomad_version": "1.11.3"}, True),
+        ({"release_nomad_version": "2.0.0"}, True),
+        ({"nomad_client_introduction": "warn"}, True),
+        ({"nomad_client_introduction": "none"}, False),
+    ],
+)
+def test_servers_that_ask_for_introductions(tmp_path: Path, variables: dict[str, str], asked: bool) -> None:
+    given = {
+        **variables,
+        "node_roles": ["server"],
+        "site_name": "ifca",
+        "_nomad_config_agent": {"name": "x"},
+        "nomad_servers": ["localhost"],
+        "_nomad_server_addresses": ["192.0.2.1"],
+    }
+    found = evaluate("nomad", tmp_path, given, config="_nomad_config")["config"]
+    assert ("client_introduction" in found["server"]) is asked
+    assert found["server"]["enabled"] is True
