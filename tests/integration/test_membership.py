@@ -353,3 +353,40 @@ def test_joining_in_check_mode(site: Bare) -> None:
         assert only_of_servers not in output
     assert "scheduler of federation test" in output
     assert secrets.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "playbook",
+    [
+        *["backup", "node_remove", "node_test", "reboot", "restore", "rotate_ca", "rotate_certificates"],
+        *["rotate_gossip_key", "rotate_tokens", "site_remove", "status", "upgrade"],
+    ],
+)
+def test_what_only_the_federation_may_do(tmp_path: Path, playbook: str) -> None:
+    """A site's inventory is refused with a sentence, before any machine is asked."""
+    host = {"site_name": "walton", "site_domain": "walton", "site_vos": [], "node_roles": ["ingress", "compute"]}
+    groups = {name: {"hosts": {"w": {}}} for name in ("site_walton", "role_ingress", "role_compute")}
+    inventory = tmp_path / "hosts.yml"
+    variables = {"federation_scope": "site", "federation_vos": [], "ansible_host": "192.0.2.9"}
+    inventory.write_text(json.dumps({"all": {"vars": variables, "hosts": {"w": host}, "children": groups}}))
+    given = {
+        "node_remove_nodes": ["w"],
+        "node_test_image": "registry.example.org/x:1",
+        "site_remove_site": "walton",
+        "restore_file": "x",
+    }
+    done = subprocess.run(
+        [
+            *[Path(sys.executable).with_name("ansible-playbook"), "-i", inventory, f"imagine.platform.{playbook}"],
+            *["--extra-vars", json.dumps(given)],
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=CHECKOUT,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+    )
+    said = " ".join(done.stdout.split())
+    assert "needs rights over the whole federation" in said, said[-3000:]
+    assert "changed=0" in said
+    assert "unreachable=1" not in said
