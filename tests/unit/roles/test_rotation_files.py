@@ -66,7 +66,7 @@ def nomad_tokens(directory: Path, step: str, **variables: Any) -> Any:
 def test_nomad_tokens_begin_with_those_that_were_made(tmp_path: Path) -> None:
     made = {"operator": "o", "management": "m"}
     found = nomad_tokens(tmp_path, "begin", federation_secrets={}, nomad_next_tokens=made)
-    assert found["due"] == ["management", "operator", "platform-api"]
+    assert found["due"] == ["operator", "platform-api", "management"]
     assert found["secrets"] == {
         "tokens": {"operator": {"type": "given", "value": "o"}},
         "management_token": {"type": "given", "value": "m"},

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 import importlib.util
 import json
 import socket
@@ -16,17 +15,16 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[3] / "roles" / "traefik" / "files" / "traefik-gate"
+SCRIPT = Path(__file__).resolve().parents[3] / "roles" / "traefik" / "files" / "traefik_gate.py"
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
 
 @pytest.fixture
 def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    loader = importlib.machinery.SourceFileLoader("traefik_gate", str(SCRIPT))
-    spec = importlib.util.spec_from_loader("traefik_gate", loader)
-    assert spec
+    spec = importlib.util.spec_from_file_location("traefik_gate", SCRIPT)
+    assert spec and spec.loader
     module: Any = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
+    spec.loader.exec_module(module)
     monkeypatch.setattr(module, "STATE", str(tmp_path / "state" / "routers.json"))
     monkeypatch.setattr(module, "SERVE_SECONDS", 1.0)
     return module

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026 imagine.platform contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Holds new connections to Traefik back while it restarts, so that none is refused, and none finds no route.
@@ -139,8 +138,8 @@ def until_served(url: str) -> bool:
 def until_accepted(ports: list[int]) -> None:
     """Wait until the listener has taken over what came before the gate was closed.
 
-    A connection that it has just accepted, and whose request it has not read, would be cut off as if it were idle. Which
-    those are cannot be seen from here: all get a moment, unless they end before.
+    A connection that it has just accepted, and whose request it has not read, would be cut off as if it were idle.
+    Which those are cannot be seen from here: all get a moment, unless they end before.
     """
     began = time.monotonic()
     while time.monotonic() < began + DRAIN_SECONDS:
