@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import example_playbook
 import pytest
 import requests
 from nomad_agent import AgentProcess, Server, client_beside
@@ -134,6 +135,17 @@ def test_from_one_node_to_the_other(nomad: Any, ask: Ask, running: dict[str, Any
     group = ask("job/surge")["TaskGroups"][0]
     assert (group["Count"], group["ShutdownDelay"]) == (1, None)
     assert not nomad("nomad_surge", name="node-1", state="absent")["changed"]
+
+
+@pytest.mark.examples("nomad_surge")
+def test_examples(nomad_agent: Any, ask: Ask, running: dict[str, Any], tmp_path: Path) -> None:
+    """A second run finds an empty node, and nothing to take back."""
+    tasks = example_playbook.replaced(example_playbook.examples("nomad_surge"), {"ifca-compute": "node-1"})
+    done = example_playbook.twice(tmp_path, example_playbook.connect(nomad_agent), tasks)
+    first, second = done["Have its services run elsewhere too"], done["Wait for the replacements"]
+    assert first[0]["jobs"] == second[0]["jobs"] == ["default/surge"]
+    assert nodes(ask) == ["node-2"]
+    assert records(ask) == []
 
 
 def test_without_room_nothing_is_changed(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:
