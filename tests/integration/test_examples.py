@@ -53,6 +53,7 @@ CONSUL = (
     *("consul_config_entry", "consul_config_entry_info", "consul_gossip_keyring"),
     *("consul_gossip_keyring_info", "consul_peering", "consul_peering_info", "consul_snapshot"),
 )
+BACKUPS = ("federation_backup", "federation_backup_info", "federation_backup_extract")
 # What the examples take from elsewhere.
 SECRETS = {
     "mail_password": "mail-password-of-the-example",
@@ -308,3 +309,72 @@ def test_secrets(cluster: Any, run_module: Callable[..., Json], tmp_path: Path) 
     assert run_module("nomad_gossip_keyring", **connection, key=kept["nomad"]["gossip_key"], state="only")["changed"]
     assert kept["rotations"]["nomad.gossip_key"]["previous"] != kept["nomad"]["gossip_key"]
     assert kept["sites"]["ifca"]["ca"]["certificate"].startswith("-----BEGIN CERTIFICATE-----")
+
+
+def encrypted(path: Path, secrets: Json) -> bytes:
+    """A file of secrets as the federation keeps it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    vault = VaultLib([("default", VaultSecret(b"password-of-the-example"))])
+    path.write_bytes(vault.encrypt(yaml.safe_dump(secrets)))
+    return path.read_bytes()
+
+
+@pytest.mark.examples(*BACKUPS)
+def test_backups(cluster: Any, sites: tuple[Any, Any], run_module: Callable[..., Json], tmp_path: Path) -> None:
+    """What real servers save is put into a backup, found in it, and taken out again as it was."""
+    (tmp_path / "run").mkdir()
+    saved = {"nomad": tmp_path / "run" / "nomad.snap"}
+    assert run_module("nomad_snapshot", **cluster.connection(), path=str(saved["nomad"]))["changed"]
+    for name, site in zip(("ifca", "incd"), sites, strict=True):
+        saved[name] = tmp_path / "run" / f"{name}.snap"
+        assert run_module("consul_snapshot", **site.connection, path=str(saved[name]))["changed"]
+    tokens = {name: {"consul_management_token": site.token} for name, site in zip(("ifca", "incd"), sites, strict=True)}
+    secrets = tmp_path / "federation" / "secrets.yml"
+    kept = encrypted(secrets, {"nomad": {"management_token": cluster.token}, "sites": tokens})
+    gone = tmp_path / "other" / "secrets.yml"
+    before = encrypted(gone, {"nomad": {"management_token": str(uuid.uuid4())}, "sites": tokens})
+    (tmp_path / "password").write_text("password-of-the-example")
+    names = {
+        "/srv/backups/imagine/imagine-20260301T030000Z.tar.vault": "{{ listed.backups[0].path }}",
+        "/srv/backups": str(tmp_path / "backups"),
+        "/run/backup": str(tmp_path / "run"),
+        "inventory/.federation": str(secrets.parent),
+        "/root/consul.snap": str(tmp_path / "consul.snap"),
+    }
+    tasks = [task for module in BACKUPS for task in example_playbook.replaced(example_playbook.examples(module), names)]
+    (elsewhere,) = (
+        task for task in tasks if task.get("imagine.platform.federation_backup_extract", {}).get("replace_secrets")
+    )
+    elsewhere["imagine.platform.federation_backup_extract"]["secrets_file"] = str(gone)
+    done = example_playbook.twice(
+        tmp_path,
+        {"ANSIBLE_VAULT_PASSWORD_FILE": str(tmp_path / "password")},
+        tasks,
+        # Each run makes a file of its own.
+        [task["name"] for task in tasks if "imagine.platform.federation_backup" in task],
+        ("password-of-the-example", cluster.token, *(site.token for site in sites)),
+        vars={"snapshots_by_site": {name: str(saved[name]) for name in ("ifca", "incd")}},
+    )
+    assert len(list((tmp_path / "backups" / "imagine").iterdir())) == 2
+    (made,) = done["Make a backup, and keep the newest fourteen"]
+    (looked,) = done["See that the newest one can be restored"]
+    assert looked["backups"] == [made["backup"]]
+    assert sorted(looked["backups"][0]["sites"]) == ["ifca", "incd"]
+    assert done["Take the snapshots out of a backup"][0]["secrets"] == "kept"
+    assert done[elsewhere["name"]][0]["secrets"] == "replaced"
+    assert gone.read_bytes() == secrets.read_bytes() == kept
+    assert [path.read_bytes() for path in gone.parent.glob("secrets.yml.before-restore-*")] == [before]
+    assert (tmp_path / "consul.snap").read_bytes() == saved["ifca"].read_bytes()
+
+
+@pytest.mark.examples("nomad_node_introduction")
+def test_introductions(nomad_agent: Any, tmp_path: Path) -> None:
+    """Each run makes new tokens, which nothing shows; what they are worth is tested with clients elsewhere."""
+    tasks = example_playbook.examples("nomad_node_introduction")
+    show = {"name": "Show whose they are", "ansible.builtin.debug": {"msg": "{{ introduced.tokens | list }}"}}
+    tasks = [task for made in tasks for task in (made, {**show, "name": f"{show['name']}: {made['name']}"})]
+    made = example_playbook.names(tasks)[::2]
+    # As all tokens of this kind begin.
+    done = example_playbook.twice(tmp_path, example_playbook.connect(nomad_agent), tasks, made, ('"eyJ',))
+    told = [done[f"{show['name']}: {name}"][0]["msg"] for name in made]
+    assert told == [["walton-ingress-1", "walton-compute-1"], ["walton-compute-2"]]

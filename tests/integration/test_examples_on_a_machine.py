@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -11,7 +12,9 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,17 @@ import example_playbook
 import pytest
 import yaml
 from example_playbook import examples, replaced, twice
+from throwaway import write_certificates
 
-from ansible_collections.imagine.platform.plugins.module_utils.certificates import new_authority
+from ansible_collections.imagine.platform.plugins.module_utils.certificates import (
+    fingerprint,
+    load_certificate,
+    new_authority,
+    new_key,
+    new_operator_keys,
+    new_request,
+)
+from ansible_collections.imagine.platform.plugins.plugin_utils import membership
 
 CHECKOUT = example_playbook.CHECKOUT
 Json = dict[str, Any]
@@ -199,7 +211,113 @@ def test_endpoints(listening: list[str], tmp_path: Path) -> None:
     twice(tmp_path, {}, replaced(examples("endpoint_wait"), names), only_reads=True, vars={"surge": surge})
 
 
+class Module(BaseHTTPRequestHandler):
+    """What a module of the platform answers, as far as the examples ask."""
+
+    def answer(self, content: Json) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self.answer({"models": [{"id": "digits_classifier"}]} if self.path == "/v2/models/" else {})
+
+    def do_POST(self) -> None:
+        form = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer({"path": self.path, "image": b"digit of the example" in form})
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
+
+
+@pytest.fixture
+def module_of_a_site(tmp_path: Path) -> Iterator[int]:
+    """A port with HTTPS under the name in the examples, and this machine's own, by an authority in ca.pem."""
+    write_certificates(tmp_path, ("localhost", "api-digits.ifca-deployments.example.org"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Module) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        serving = threading.Thread(target=server.serve_forever, args=(0.05,))
+        serving.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+@pytest.mark.examples("endpoint_info")
+def test_answers(module_of_a_site: int, tmp_path: Path) -> None:
+    name = "api-digits.ifca-deployments.example.org"
+    (tmp_path / "digit-7.png").write_bytes(b"digit of the example")
+    served, predict = examples("endpoint_info")
+    # The name in the examples is nobody's; with an address, no name is looked up.
+    served = replaced(served, {name: f"localhost:{module_of_a_site}"})
+    names = {name: f"{name}:{module_of_a_site}", "203.0.113.10": "127.0.0.1"}
+    predict = replaced(predict, {**names, "/etc/imagine/ingress.pem": str(tmp_path / "ca.pem")})
+    trusted = {"SSL_CERT_FILE": str(tmp_path / "ca.pem")}
+    done = twice(tmp_path, trusted, [served, predict], only_reads=True)
+    assert name in done[predict["name"]][0]["certificate"]["names"]
+    answer = json.loads(done[predict["name"]][0]["content"])
+    assert answer == {"path": "/v2/models/digits_classifier/predict/", "image": True}
+    # Without that authority the system trusts nobody here.
+    refused = example_playbook.run(tmp_path, {"tasks": [served]}, {})
+    assert refused.returncode == 2
+    assert "authority" in refused.stdout
+
+
+@pytest.mark.examples("port_probe")
+def test_ports(nomad_agent: Any, more_consul: Callable[..., Any], tmp_path: Path) -> None:
+    """Ports of a real Nomad and of a real Consul, which answers to those who have its key."""
+    servers, gossip = examples("port_probe")
+    key, other = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
+    consul = more_consul(gossip_key=key)
+    rpc = json.loads((nomad_agent.directory / "agent.json").read_text())["ports"]["rpc"]
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        for target, port in zip(
+            servers["imagine.platform.port_probe"]["targets"], (closed.getsockname()[1], rpc), strict=True
+        ):
+            target.update(address="127.0.0.1", port=port)
+        address, port = consul.serf.split(":")
+        gossip["imagine.platform.port_probe"]["targets"][0].update(address=address, port=int(port))
+        # Consul may have just begun.
+        gossip.update(register="reached", until="reached.results_found[0].state == 'open'", retries=30, delay=1)
+        variables = {"federation_secrets": {"sites": {"walton": {"consul_gossip_key": key}}}}
+        done = twice(tmp_path, {}, [servers, gossip], (), (key,), only_reads=True, vars=variables)
+        assert [one["state"] for one in done[servers["name"]][0]["results_found"]] == ["refused", "open"]
+        del servers["imagine.platform.port_probe"]["targets"][1]
+        assert example_playbook.run(tmp_path, {"tasks": [servers]}, {}).returncode == 2
+    for name in ("register", "until", "retries", "delay"):
+        del gossip[name]
+    gossip["imagine.platform.port_probe"]["gossip_key"] = other
+    found = example_playbook.results(example_playbook.run(tmp_path, {"tasks": [gossip]}, {}))
+    assert found[0][1]["results_found"][0]["state"] == "filtered"
+
+
 # What there is on a node
+
+
+@pytest.mark.examples("gpu_info")
+def test_gpus(tmp_path: Path) -> None:
+    """No GPU is here: a program says what NVIDIA's says on a node with two. Without it, the second example fails."""
+    tasks = examples("gpu_info")
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nprintf "Tesla T4, 15360, 7.5\\nTesla T4, 15360, 7.5\\n"\n')
+    program.chmod(0o755)
+    with_gpus = {"PATH": os.pathsep.join((str(program.parent), os.environ["PATH"]))}
+    done = twice(tmp_path, with_gpus, tasks, only_reads=True)
+    for task in tasks:
+        (found,) = done[task["name"]]
+        assert [(gpu["model"], gpu["count"]) for gpu in found["gpus"]] == [("Tesla T4", 2)]
+    program.write_text("#!/bin/sh\nexit 9\n")
+    without = example_playbook.run(tmp_path, {"tasks": tasks}, with_gpus)
+    assert without.returncode == 2
+    assert '"gpus": []' in without.stdout
 
 
 @pytest.fixture
@@ -347,3 +465,82 @@ def test_programs(consul_program: str, tmp_path: Path) -> None:
     # They are large, and pytest keeps what tests leave.
     shutil.rmtree(tmp_path / "opt")
     assert told.startswith(f"Consul v{artifact[0]['imagine.platform.release_artifact']['products']['consul']}")
+
+
+# A site that joins
+
+
+@pytest.fixture
+def operators() -> Json:
+    """The secrets of both sides: the federation's authority, and the keys of the site's operator."""
+    return {
+        "nomad": {"ca": new_authority("Nomad", 30)},
+        "operator": {"encryption": new_operator_keys("x25519"), "signing": new_operator_keys("ed25519")},
+    }
+
+
+@pytest.mark.examples("site_request", "site_request_info", "site_bundle", "site_bundle_info")
+def test_joining(operators: Json, tmp_path: Path) -> None:
+    """A request is written, read and answered, and its answer opened."""
+    vos = [{"name": "vo.imagine-ai.eu", "namespace": "imagine", "base_domain": "deployments.example.org"}]
+    write, again = examples("site_request")
+    asked = write["imagine.platform.site_request"]
+    (node,) = asked["nodes"]
+    csr = new_request(
+        new_key(),
+        f"{node['name']}.walton.nomad",
+        ["client.global.nomad", "localhost"],
+        ["127.0.0.1", node["address"], node["public_address"]],
+    )
+    secret = operators["operator"]["signing"]["private_key"].splitlines()[1]
+    variables = {
+        "federation_secrets": operators,
+        "federation_vos": vos,
+        "__pending": {"nomad": {"csr": csr.decode()}},
+        "walton": asked["site"],
+        "walton_nodes": asked["nodes"],
+    }
+    done = twice(tmp_path, {}, [write, again], (), (secret,), vars=variables)
+    assert done[again["name"]][0]["changed"] is False
+    request = tmp_path / "walton.request.yml"
+    (told,) = done[write["name"]]
+    assert f"#   {told['spoken']}\n" in request.read_text()
+
+    # The federation's side.
+    read, confirm = replaced(examples("site_request_info"), {"3f2a 91bc 0d1e 77aa 5c3b 9f00 12d4 e8c1": told["spoken"]})
+    due, answer = examples("site_bundle")
+    # As the role has it.
+    sign = {
+        "name": "Sign",
+        "community.crypto.x509_certificate_pipe": {
+            "provider": "ownca",
+            "csr_content": "{{ __request.request.nodes[0].certificates.nomad }}",
+            "ownca_content": "{{ federation_secrets.nomad.ca.certificate }}",
+            "ownca_privatekey_content": "{{ federation_secrets.nomad.ca.private_key }}",
+            "ownca_not_after": "+30d",
+        },
+        "when": answer["when"],
+        "register": "__signed",
+    }
+    authority = fingerprint(load_certificate(operators["nomad"]["ca"]["certificate"].encode()))
+    # The site's side.
+    spoken = {"91bc 3f2a 0d1e 77aa 5c3b 9f00 12d4 e8c1": membership.spoken(authority)}
+    first, later = replaced(examples("site_bundle_info"), spoken)
+    names = {
+        "name": "Show what came",
+        "ansible.builtin.debug": {"msg": "{{ __bundle.credentials.certificates | list }}"},
+    }
+    variables.update(
+        signed={node["name"]: {"nomad": "{{ __signed.certificate }}"}},
+        membership={"issued": "{{ __bundle.issued }}", "fingerprint": "{{ __bundle.fingerprint }}"},
+    )
+    operators["operator"]["request"] = told["fingerprint"]
+    keys = (secret, operators["nomad"]["ca"]["private_key"].splitlines()[1])
+    tasks = [read, confirm, due, sign, answer, first, later, names]
+    done = twice(tmp_path, {}, tasks, [due["name"]], keys, vars=variables)
+    assert done[names["name"]][0]["msg"] == [node["name"]]
+    assert done[confirm["name"]][0]["problems"] == []
+    assert done[confirm["name"]][0]["request"]["site"]["title"] == "Walton Institute"
+    # A fingerprint that is not the request's is noticed.
+    wrong = replaced(confirm, {told["spoken"]: membership.spoken("0" * 64)})
+    assert example_playbook.run(tmp_path, {"tasks": [wrong], "vars": variables}, {}).returncode == 2
