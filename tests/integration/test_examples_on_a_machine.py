@@ -510,7 +510,7 @@ def test_joining(operators: Json, tmp_path: Path) -> None:
     read, confirm = replaced(examples("site_request_info"), {"3f2a 91bc 0d1e 77aa 5c3b 9f00 12d4 e8c1": told["spoken"]})
     due, answer = examples("site_bundle")
     # As the role has it.
-    sign = {
+    sign: Json = {
         "name": "Sign",
         "community.crypto.x509_certificate_pipe": {
             "provider": "ownca",
@@ -526,7 +526,7 @@ def test_joining(operators: Json, tmp_path: Path) -> None:
     # The site's side.
     spoken = {"91bc 3f2a 0d1e 77aa 5c3b 9f00 12d4 e8c1": membership.spoken(authority)}
     first, later = replaced(examples("site_bundle_info"), spoken)
-    names = {
+    names: Json = {
         "name": "Show what came",
         "ansible.builtin.debug": {"msg": "{{ __bundle.credentials.certificates | list }}"},
     }
