@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -34,7 +35,7 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def write_certificates(directory: Path) -> None:
+def write_certificates(directory: Path, dns_names: Sequence[str] = CERTIFICATE_NAMES) -> None:
     """A throwaway authority and one certificate for server, client and HTTP."""
     now = datetime.datetime.now(datetime.UTC)
 
@@ -65,7 +66,7 @@ def write_certificates(directory: Path) -> None:
         .sign(ca_key, hashes.SHA256())
     )
     key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName(name) for name in CERTIFICATE_NAMES]
+    names = [x509.DNSName(name) for name in dns_names]
     certificate = (
         build("server.global.nomad", ca_name, key)
         .add_extension(

@@ -153,6 +153,20 @@ EXAMPLES = r"""
       - argv: [consul, validate, "{staged}/etc/consul.d"]
         when_changed: [/etc/consul.d]
   register: __consul_tree
+
+- name: Keep the routes of Traefik, and remove those that nobody lists any more
+  imagine.platform.config_tree:
+    directories:
+      - {path: /etc/traefik/routes, mode: "0755"}
+    files:
+      - path: /etc/traefik/routes/api.yml
+        template: route.yml.j2
+        vars: {host: api.example.org, address: "10.10.0.11:8443"}
+      - path: /etc/traefik/routes/README
+        content: |
+          Written by Ansible. Whatever else is put here is removed.
+    purge:
+      - /etc/traefik/routes
 """
 
 RETURN = r"""

@@ -70,6 +70,14 @@ EXAMPLES = r"""
     src: "{{ extracted.consul.ifca }}"
     dest: /root/consul.snap
     mode: "0600"
+
+- name: Take it apart on a controller that has secrets of a federation that is gone
+  imagine.platform.federation_backup_extract:
+    path: /srv/backups/imagine/imagine-20260301T030000Z.tar.vault
+    federation: imagine
+    directory: inventory/.federation/restore
+    secrets_file: inventory/.federation/secrets.yml
+    replace_secrets: true
 """
 
 RETURN = r"""

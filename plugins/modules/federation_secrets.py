@@ -91,6 +91,17 @@ EXAMPLES = r"""
   ansible.builtin.assert:
     that: ansible_facts.federation_secrets.nomad.gossip_key is defined
   no_log: true
+
+- name: Keep a token that Nomad has made beside them
+  imagine.platform.federation_secrets:
+    path: "{{ federation_secrets_file }}"
+    wanted:
+      nomad:
+        tokens:
+          operator: {type: given, value: "{{ created.tokens[0].secret_id }}"}
+  run_once: true
+  delegate_to: localhost
+  no_log: true
 """
 
 RETURN = r"""

@@ -118,6 +118,24 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     var: federation.report.findings
   run_once: true
+
+- name: Ask the servers which of them leads
+  imagine.platform.nomad_leader_info:
+    addresses: ["https://203.0.113.10:4646"]
+    nomad_ca_cert: inventory/.federation/ca/nomad.pem
+  delegate_to: localhost
+  run_once: true
+  register: leaders
+  failed_when: false
+
+- name: Write down what is wrong with machines and servers, and show nothing
+  imagine.platform.federation_status:
+    machines: "{{ dict(ansible_play_hosts_all | zip(ansible_play_hosts_all | map('extract', hostvars, 'machine'))) }}"
+    answers:
+      leaders: "{{ leaders }}"
+    data: status.json
+    show: false
+  run_once: true
 """
 
 RETURN = r"""

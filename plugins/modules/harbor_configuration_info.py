@@ -34,6 +34,11 @@ EXAMPLES = r"""
 - name: Fail where users do not log in through OpenID Connect
   ansible.builtin.assert:
     that: harbor.configuration.auth_mode == 'oidc_auth'
+
+- name: Fail where anybody may sign up
+  imagine.platform.harbor_configuration_info:
+  register: harbor
+  failed_when: harbor.configuration.self_registration
 """
 
 RETURN = r"""

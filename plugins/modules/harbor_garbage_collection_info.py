@@ -40,6 +40,12 @@ EXAMPLES = r"""
 - name: Fail where the last run failed
   ansible.builtin.assert:
     that: garbage.executions | length == 0 or garbage.executions[0].status != 'error'
+
+- name: Fail where garbage was never collected
+  imagine.platform.harbor_garbage_collection_info:
+    limit: 1
+  register: garbage
+  failed_when: garbage.executions | length == 0
 """
 
 RETURN = r"""

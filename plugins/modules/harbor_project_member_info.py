@@ -41,6 +41,12 @@ EXAMPLES = r"""
 - name: Show who may change the project
   ansible.builtin.debug:
     msg: "{{ members.members | selectattr('role', 'equalto', 'project_admin') | map(attribute='name') | list }}"
+
+- name: Fail where people push to the snapshots, which the nodes alone do
+  imagine.platform.harbor_project_member_info:
+    project: user-snapshots
+  register: members
+  failed_when: members.members | selectattr('role', 'in', ['developer', 'maintainer']) | length > 0
 """
 
 RETURN = r"""

@@ -42,6 +42,12 @@ EXAMPLES = r"""
     msg: >-
       {{ quotas.quotas | selectattr('storage_limit', '>', 0)
          | selectattr('storage_used', '>', 1000000000) | map(attribute='project') | list }}
+
+- name: Fail where the snapshots may fill the registry
+  imagine.platform.harbor_quota_info:
+    projects: [user-snapshots]
+  register: quotas
+  failed_when: quotas.quotas | rejectattr('storage_limit', 'equalto', -1) | length == 0
 """
 
 RETURN = r"""

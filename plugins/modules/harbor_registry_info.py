@@ -40,6 +40,12 @@ EXAMPLES = r"""
 - name: Show those that Harbor does not reach
   ansible.builtin.debug:
     msg: "{{ registries.registries | rejectattr('status', 'equalto', 'healthy') | map(attribute='name') | list }}"
+
+- name: Fail where Docker Hub is not registered, since a cache needs it
+  imagine.platform.harbor_registry_info:
+    names: [docker-hub]
+  register: registries
+  failed_when: registries.registries | length == 0
 """
 
 RETURN = r"""

@@ -40,6 +40,12 @@ EXAMPLES = r"""
 - name: Show those that have no effect
   ansible.builtin.debug:
     msg: "{{ replication.policies | rejectattr('enabled') | map(attribute='name') | list }}"
+
+- name: Fail where the modules are not mirrored
+  imagine.platform.harbor_replication_policy_info:
+    names: [mirror-deepaas]
+  register: replication
+  failed_when: replication.policies | selectattr('enabled') | length == 0
 """
 
 RETURN = r"""

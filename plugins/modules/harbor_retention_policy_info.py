@@ -41,6 +41,12 @@ EXAMPLES = r"""
 - name: Fail where the project keeps everything
   ansible.builtin.assert:
     that: retention.policy is not none
+
+- name: Fail where a policy removes modules
+  imagine.platform.harbor_retention_policy_info:
+    project: imagine
+  register: retention
+  failed_when: retention.policy.rules | default([]) | rejectattr('keep', 'equalto', 'always') | length > 0
 """
 
 RETURN = r"""

@@ -41,6 +41,13 @@ EXAMPLES = r"""
 - name: Show the patterns
   ansible.builtin.debug:
     msg: "{{ immutability.rules | map(attribute='tags') | list }}"
+
+- name: Fail where no rule keeps the tags of releases
+  imagine.platform.harbor_tag_immutability_rule_info:
+    project: imagine
+  register: immutability
+  failed_when: >-
+    immutability.rules | rejectattr('disabled') | selectattr('tags', 'equalto', 'v*') | length == 0
 """
 
 RETURN = r"""

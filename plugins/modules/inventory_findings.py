@@ -88,6 +88,21 @@ EXAMPLES = r"""
 - name: Show what is wrong
   ansible.builtin.debug:
     var: inventory.errors
+
+- name: Read what the machines are like
+  imagine.platform.node_facts:
+  register: machine
+  ignore_unreachable: true
+
+- name: Look at the machines too, and put all findings into one report
+  imagine.platform.inventory_findings:
+    inventory: false
+    facts: "{{ dict(ansible_play_hosts_all | zip(ansible_play_hosts_all | map('extract', hostvars, 'machine'))) }}"
+    started: "{{ inventory.finished }}"
+    more: "{{ inventory.findings }}"
+  register: report
+  run_once: true
+  delegate_to: localhost
 """
 
 RETURN = r"""

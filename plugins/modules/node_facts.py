@@ -84,6 +84,11 @@ EXAMPLES = r"""
 - name: Tell the version of Nomad
   ansible.builtin.debug:
     var: ansible_facts.imagine_node.binaries.nomad
+
+- name: Measure the way to the other servers, and list the disks
+  imagine.platform.node_facts:
+    peers: ["198.51.100.10:4647", "192.0.2.10:4647"]
+    devices: true
 """
 
 RETURN = r"""

@@ -83,6 +83,12 @@ EXAMPLES = r"""
   ansible.builtin.assert:
     that: examined.node.services.nomad.error == ''
     fail_msg: "{{ examined.node.services.nomad.error }}"
+
+- name: Read which certificate an ingress node presents to users, and how full a disk is
+  imagine.platform.node_status:
+    services: [traefik]
+    ingress_name: digits.ifca-deployments.cloud.example.org
+    paths: [/srv/imagine]
 """
 
 RETURN = r"""

@@ -91,6 +91,21 @@ EXAMPLES = r"""
       - {path: /srv/imagine/nomad, mode: "0700"}
     shared_directory: /nomad-storage
     docker_root: /srv/imagine/docker
+
+- name: Use a disk as a whole that held something else, without quotas
+  imagine.platform.node_storage:
+    device: /dev/disk/by-id/virtio-scratch
+    directory: /srv/scratch
+    partition: false
+    wipe: true
+    quota: "off"
+
+- name: Only make the directories, on a machine without a disk for them
+  imagine.platform.node_storage:
+    directory: /var/lib/imagine
+    directories:
+      - {path: /var/lib/imagine/nomad-storage, mode: "0711"}
+    shared_directory: /nomad-storage
 """
 
 RETURN = r"""

@@ -36,6 +36,12 @@ EXAMPLES = r"""
 - name: Say which management tokens there are
   ansible.builtin.debug:
     msg: "{{ found.tokens | selectattr('type', 'equalto', 'management') | map(attribute='name') }}"
+
+- name: Fail where the platform API has no token that is valid
+  imagine.platform.nomad_acl_token_info:
+    names: [platform-api]
+  register: found
+  failed_when: found.tokens | rejectattr('expired') | length == 0
 """
 
 RETURN = r"""

@@ -41,6 +41,15 @@ EXAMPLES = r"""
   imagine.platform.nomad_node_info:
     nomad_address: "{{ found.address }}"
   when: found.leader | length > 0
+
+- name: Wait until the servers have elected a leader
+  imagine.platform.nomad_leader_info:
+    addresses: ["https://203.0.113.10:4646", "https://198.51.100.10:4646", "https://192.0.2.10:4646"]
+    nomad_ca_cert: inventory/.federation/ca/nomad.pem
+  register: elected
+  until: elected.leader | length > 0
+  retries: 30
+  delay: 2
 """
 
 RETURN = r"""

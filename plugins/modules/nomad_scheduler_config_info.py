@@ -28,6 +28,13 @@ EXAMPLES = r"""
 - name: Stop where memory_max is not honoured
   ansible.builtin.assert:
     that: found.scheduler_config.memory_oversubscription
+
+- name: Wait until jobs are taken again, after maintenance
+  imagine.platform.nomad_scheduler_config_info:
+  register: found
+  until: not (found.scheduler_config.reject_job_registration or found.scheduler_config.pause_eval_broker)
+  retries: 60
+  delay: 5
 """
 
 RETURN = r"""

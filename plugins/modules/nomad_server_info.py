@@ -36,6 +36,13 @@ EXAMPLES = r"""
 - name: Go on only if a server may be lost
   ansible.builtin.assert:
     that: region.failure_tolerance >= 1
+
+- name: Wait until all servers are healthy, after one was restarted
+  imagine.platform.nomad_server_info:
+  register: region
+  until: region.healthy | default(false)
+  retries: 30
+  delay: 2
 """
 
 RETURN = r"""

@@ -90,6 +90,15 @@ EXAMPLES = r"""
     build_dir: "{{ role_path }}/files"
   register: obtained
 
+- name: Take Traefik from the cache, and fail where it is not there
+  imagine.platform.release_artifact:
+    products:
+      traefik: 3.7.15
+    source: cache
+    definitions: "{{ definitions }}"
+    pins: "{{ pins }}"
+  register: cached
+
 - name: Install what was obtained
   imagine.platform.release_install:
     artifacts: "{{ obtained.artifacts }}"

@@ -65,6 +65,12 @@ EXAMPLES = r"""
 - name: Show which services run an earlier binary
   ansible.builtin.debug:
     msg: "{{ ansible_facts.imagine_release | dict2items | selectattr('value.restart_needed') | map(attribute='key') }}"
+
+- name: Remove what was installed before, where disks are small
+  imagine.platform.release_install:
+    artifacts: "{{ obtained.artifacts }}"
+    keep: 0
+  become: true
 """
 
 RETURN = r"""

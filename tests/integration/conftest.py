@@ -9,11 +9,12 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import example_playbook
 import pytest
 from ansible.module_utils import basic
 from consul_agent import ConsulAgent, start_consul
@@ -24,6 +25,17 @@ from ansible_collections.imagine.platform.plugins.module_utils import consul as 
 START_SECONDS = 60
 Result = dict[str, Any]
 RunModule = Callable[..., Result]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """A test that says whose examples it runs has run each of them."""
+    example_playbook.succeeded.clear()
+    done = yield
+    said = {module for mark in pyfuncitem.iter_markers("examples") for module in mark.args}
+    left_out = {use for module in said for use in example_playbook.uses(module)} - example_playbook.succeeded
+    assert not left_out, f"not run, or skipped: {sorted(left_out)}"
+    return done
 
 
 @dataclass
@@ -189,6 +201,12 @@ def consul_binary() -> str:
     if not binary:
         pytest.skip("CONSUL_BINARY is not set")
     return binary
+
+
+@pytest.fixture
+def consul_program() -> str:
+    """Consul itself, for what needs no agent."""
+    return consul_binary()
 
 
 @pytest.fixture(scope="module")

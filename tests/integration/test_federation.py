@@ -431,6 +431,7 @@ def test_node_that_goes_while_it_is_read(
 
 # The documentation's examples, and the inventory's
 
+EXAMPLES = ("vo", "vo_info", "site", "site_info", "node_info", "fedcloud_site_info")
 # The second of two examples takes back what the first has done.
 NOT_IDEMPOTENT = {
     "Register a site with two nodes",
@@ -439,6 +440,7 @@ NOT_IDEMPOTENT = {
 }
 
 
+@pytest.mark.examples(*EXAMPLES)
 def test_examples(
     nomad: Any, nomad_agent: Any, empty: None, methods: None, node: dict[str, Any], standin: Standin, tmp_path: Path
 ) -> None:
@@ -451,7 +453,7 @@ def test_examples(
         "vos: [{name: vo.imagine-ai.eu, auth: {project_id: 0a}}]\n"
     )
     tasks = []
-    for module in ("vo", "vo_info", "site", "site_info", "node_info", "fedcloud_site_info"):
+    for module in EXAMPLES:
         for task in example_playbook.examples(module):
             options = task.get(f"imagine.platform.{module}") or {}
             if "harbor_url" in options:

@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import example_playbook
 import pytest
 import requests
+from docker_stand_in import Daemon, inspected
 from oci_images import DOCKER_LAYOUTS, Image, Layout, image, save, sha256
 from oci_registry import (
     PASSWORDS,
@@ -268,6 +270,60 @@ def test_an_index_is_pushed_with_all_platforms_or_one(
     info = push(module="harbor_image_info", name=name)["images"][0]
     assert info["digest"] == index["digest"]
     assert [item["platform"] for item in info["manifests"]] == ["linux/amd64", "linux/arm64"]
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> Iterator[str]:
+    """The address of a Docker daemon that has C(classifier:1.0): a real one, or what answers as it does."""
+    path = save(tmp_path / "classifier.tar", {"classifier:1.0": image("classifier", "base")})
+    host = os.environ.get("TEST_DOCKER_HOST", "")
+    if not host:
+        daemon = Daemon(path, inspected(image("classifier", "base")))
+        yield daemon.host
+        daemon.close()
+        return
+    command = ["docker", "--host", host]
+    subprocess.run([*command, "load", "--quiet", "--input", path], check=True, capture_output=True)
+    yield host
+    subprocess.run([*command, "rmi", "classifier:1.0"], check=True, capture_output=True)
+
+
+@pytest.mark.examples("harbor_image", "harbor_image_info")
+def test_examples(push: Push, registry: Registry, docker: str, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in ("caddy.tar", "rclone.tar.gz"):
+        save(tmp_path / "images" / name, {"": image(name)})
+    base = Layout(tmp_path / "base")
+    base.name(base.image(image("base")))
+    for name in ("base:12", "storage:0.9"):
+        push(name=f"{registry.host}/imagine/{name}", oci_layout=str(base.path))
+    layout = Layout(tmp_path / "classifier")
+    layout.name(layout.index([layout.image(image("new", "base", architecture=one)) for one in ("amd64", "arm64")]))
+    logins = tmp_path / "config.json"
+    logins.write_text(json.dumps({"auths": {registry.host: {"auth": LOGIN}}}))
+    names = {
+        "harbor.example.org": registry.host,
+        "robot$imagine+ci": "pusher",
+        "~/.docker/config.json": str(logins),
+        "/srv/images/classifier": str(layout.path),
+    }
+    tasks = [task for module in ("harbor_image", "harbor_image_info") for task in example_playbook.examples(module)]
+    tasks = example_playbook.replaced(tasks, names)
+    # Who may pull needs a login here.
+    tasks[-2]["imagine.platform.harbor_image_info"]["registry_auth_file"] = str(logins)
+    done = example_playbook.twice(
+        tmp_path,
+        {"REGISTRY_CA_CERT": registry.ca, "DOCKER_HOST": docker},
+        tasks,
+        (),
+        (PASSWORDS["pusher"], LOGIN),
+        vars={"vault_harbor_robot_secret": PASSWORDS["pusher"]},
+    )
+    (found,) = done[tasks[-2]["name"]][0]["images"][0]["manifests"]
+    assert found["image_id"] == image("classifier", "base").image_id
+    # The layer of the base image was there.
+    assert done[tasks[1]["name"]][0]["image"]["mounted"] == 1
+    assert [one["operation"] for one in done[tasks[2]["name"]][0]["images"]] == ["create", "create", "delete"]
 
 
 def test_an_image_of_a_docker_daemon(

@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -40,7 +41,8 @@ class Federation:
         self.agent = agent
         self.authority = new_authority("test Nomad CA", 30)
         inventory = directory / "inventory"
-        (inventory / ".federation").mkdir(parents=True)
+        (inventory / ".federation" / "ca").mkdir(parents=True)
+        shutil.copy(agent.directory / "ca.pem", inventory / ".federation" / "ca" / "nomad.pem")
         host = {
             "site_name": "ifca",
             "node_roles": ["server", "ingress"],
@@ -68,13 +70,14 @@ class Federation:
             capture_output=True,
         )
 
+    def servers(self) -> list[str]:
+        """Addresses of two servers, the first of which is down."""
+        with socket.socket() as down:
+            down.bind(("127.0.0.1", 0))
+            return [f"https://127.0.0.1:{down.getsockname()[1]}", self.agent.address]
+
     def admit(self, request: Path, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        api = {
-            "nomad_address": self.agent.address,
-            "nomad_ca_cert": str(self.agent.directory / "ca.pem"),
-            "nomad_token": "{{ _membership_secrets.nomad.management_token }}",
-        }
-        extra = {"_membership_api": api, "membership_request_file": str(request), **variables}
+        extra = {"_federation_nomad_addresses": self.servers(), "membership_request_file": str(request), **variables}
         return subprocess.run(
             [
                 Path(sys.executable).with_name("ansible-playbook"),
@@ -184,6 +187,17 @@ def test_admission(federation: Federation, nomad: Callable[..., Any], tmp_path: 
     nomad("site", name="walton", state="absent")
 
 
+def test_no_server_answers(federation: Federation, tmp_path: Path) -> None:
+    """Nothing is registered or written, and a sentence says why."""
+    request = tmp_path / "walton.request.yml"
+    told = {"membership_request_fingerprint": site_request(request, keys())}
+    done = federation.admit(request, **told, _federation_nomad_addresses=federation.servers()[:1])
+    assert done.returncode != 0
+    assert "answers and knows a leader: see that a majority of them runs" in " ".join(done.stdout.split())
+    assert changed(done) == 0
+    assert not (tmp_path / "inventory" / ".federation" / "admitted").exists()
+
+
 def test_what_others_have(federation: Federation, nomad: Callable[..., Any], tmp_path: Path) -> None:
     nomad(
         "site",
@@ -226,11 +240,7 @@ def test_two_operators_at_once(federation: Federation, nomad: Callable[..., Any]
             *["--vault-password-file", federation.directory / "password", "--extra-vars"],
             json.dumps(
                 {
-                    "_membership_api": {
-                        "nomad_address": federation.agent.address,
-                        "nomad_ca_cert": str(federation.agent.directory / "ca.pem"),
-                        "nomad_token": federation.agent.token,
-                    },
+                    "_federation_nomad_addresses": federation.servers(),
                     "membership_request_file": str(path),
                     "membership_request_fingerprint": fingerprint,
                     "membership_bundle_file": f"{path}.bundle",

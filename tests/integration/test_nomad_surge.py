@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import example_playbook
 import pytest
 import requests
 from nomad_agent import AgentProcess, Server, client_beside
@@ -136,6 +138,17 @@ def test_from_one_node_to_the_other(nomad: Any, ask: Ask, running: dict[str, Any
     assert not nomad("nomad_surge", name="node-1", state="absent")["changed"]
 
 
+@pytest.mark.examples("nomad_surge")
+def test_examples(nomad_agent: Any, ask: Ask, running: dict[str, Any], tmp_path: Path) -> None:
+    """A second run finds an empty node, and nothing to take back."""
+    tasks = example_playbook.replaced(example_playbook.examples("nomad_surge"), {"ifca-compute": "node-1"})
+    done = example_playbook.twice(tmp_path, example_playbook.connect(nomad_agent), tasks)
+    first, second = done["Have its services run elsewhere too"], done["Wait for the replacements"]
+    assert first[0]["jobs"] == second[0]["jobs"] == ["default/surge"]
+    assert nodes(ask) == ["node-2"]
+    assert records(ask) == []
+
+
 def test_without_room_nothing_is_changed(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:
     nomad("nomad_node", name="node-2", eligibility="ineligible")
     version = ask("job/surge")["Version"]
@@ -171,10 +184,20 @@ def maintain(directory: Path, agent: Any, *files: str, **variables: Any) -> Any:
     inventory = {"all": {"hosts": {"node-1": node}, "children": children}}
     (directory / "hosts.json").write_text(json.dumps(inventory))
     roles = [{"import_role": {"name": "imagine.platform.maintenance", "tasks_from": one}} for one in files]
+    if "begin" not in files:
+        # What begins a node's turn has found one.
+        roles.insert(0, {"import_role": {"name": "imagine.platform.federation", "tasks_from": "leader"}})
     (directory / "play.json").write_text(json.dumps([{"hosts": "node-1", "gather_facts": False, "tasks": roles}]))
-    api = {"nomad_address": agent.address, "nomad_ca_cert": str(agent.directory / "ca.pem"), "nomad_token": agent.token}
+    (directory / "nomad.pem").write_bytes((agent.directory / "ca.pem").read_bytes())
+    with socket.socket() as down:
+        down.bind(("127.0.0.1", 0))
+        addresses = [f"https://127.0.0.1:{down.getsockname()[1]}", agent.address]
     values = {
-        "_maintenance_api": api,
+        # The first server of the federation is down.
+        "_federation_nomad_addresses": addresses,
+        "federation_ca_directory": str(directory),
+        "federation_secrets": {"nomad": {"management_token": agent.token}},
+        "maintenance_accept_outage": True,
         "maintenance_action": "upgrade",
         "maintenance_timeout": 60,
         "maintenance_shutdown_delay": 1,
@@ -199,13 +222,13 @@ def test_the_role_has_a_node_make_way_and_gives_it_back(
     nomad: Any, nomad_agent: Any, ask: Ask, running: dict[str, Any], tmp_path: Path
 ) -> None:
     nomad("nomad_node", name="node-1", eligibility="eligible")
-    done = maintain(tmp_path, nomad_agent, "make_way")
+    done = maintain(tmp_path, nomad_agent, "begin")
     assert done.returncode == 0, done.stdout
     assert nodes(ask) == ["node-2"]
     seen = nomad("nomad_node_info", names=["node-1"])["nodes"][0]
     assert (seen["eligibility"], seen["meta"]["maintenance"]) == ("ineligible", "upgrade")
     # A run that was killed begins again.
-    again = maintain(tmp_path, nomad_agent, "make_way")
+    again = maintain(tmp_path, nomad_agent, "begin")
     assert again.returncode == 0, again.stdout
     assert "changed=0" in again.stdout
     back = maintain(tmp_path, nomad_agent, "give_back")
@@ -220,7 +243,7 @@ def test_the_role_leaves_a_node_that_cannot_make_way(
 ) -> None:
     nomad("nomad_node", name="node-1", eligibility="eligible")
     nomad("nomad_node", name="node-2", eligibility="ineligible")
-    done = maintain(tmp_path, nomad_agent, "make_way")
+    done = maintain(tmp_path, nomad_agent, "begin")
     assert done.returncode != 0
     assert "surge runs on node-1, and no other node takes it" in done.stdout
     assert "node-1 was left as it" in done.stdout
@@ -232,7 +255,7 @@ def test_the_role_leaves_a_node_that_cannot_make_way(
 def test_the_role_keeps_a_node_ineligible_that_was_so_before(
     nomad: Any, nomad_agent: Any, ask: Ask, running: dict[str, Any], tmp_path: Path
 ) -> None:
-    done = maintain(tmp_path, nomad_agent, "make_way", "give_back")
+    done = maintain(tmp_path, nomad_agent, "begin", "give_back")
     assert done.returncode == 0, done.stdout
     seen = nomad("nomad_node_info", names=["node-1"])["nodes"][0]
     assert (seen["eligibility"], seen["meta"].get("maintenance")) == ("ineligible", None)

@@ -182,6 +182,7 @@ def test_a_node_of_consul(
     assert list(ask("consul_acl", tokens=tokens)["operations"]) == ["token agent on ifca-client"]
 
 
+@pytest.mark.examples("node_removal_info", "node_check_info", "consul_node", "consul_node_info")
 def test_examples(nomad_agent: Any, nomad: Any, consul_agent: Any, consul: Any, tmp_path: Path) -> None:
     nomad("nomad_node_info", names=["node-1"], wait=True, wait_timeout=60)
     environment = {
