@@ -358,6 +358,13 @@ def test_a_module_runs_there(operators: Operator, federation: Federation, walton
         body={"NodeID": identifiers["walton-compute"], "Meta": {"status": "ready"}},
     )
     assert done.status == 200, done.body
+    until(
+        "the servers know that the node is ready",
+        30,
+        lambda: (
+            federation.nomad(f"/v1/node/{identifiers['walton-compute']}", token).json()["Meta"]["status"] == "ready"
+        ),
+    )
     reference = image(federation)
     play = operators.directory / "module.yml"
     play.write_text(
