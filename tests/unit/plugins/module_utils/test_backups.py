@@ -16,7 +16,7 @@ import pytest
 import snapshots
 
 from ansible_collections.imagine.platform.plugins.module_utils import backups
-from ansible_collections.imagine.platform.plugins.module_utils.consul_archive import DamagedError
+from ansible_collections.imagine.platform.plugins.module_utils.consul_archive import STATE, DamagedError
 from ansible_collections.imagine.platform.plugins.module_utils.raft_state import Reader, records, state_of
 
 NOW = datetime.datetime(2026, 3, 1, 3, 0, tzinfo=datetime.UTC)
@@ -277,3 +277,13 @@ def test_secrets_compared() -> None:
     other["nomad"]["ca"]["certificate"] = "another"
     assert backups.compare(other, saved) == "other"
     assert backups.compare({}, saved) == "other"
+
+
+def test_state_that_is_a_directory() -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        directory = tarfile.TarInfo(STATE)
+        directory.type = tarfile.DIRTYPE
+        archive.addfile(directory)
+    with pytest.raises(DamagedError, match="is no file"):
+        state_of(packed.getvalue())
