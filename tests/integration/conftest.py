@@ -127,11 +127,17 @@ def bootstrapped(process: AgentProcess, secret: str, run_module: RunModule) -> A
 
 
 @pytest.fixture
+def fresh_name() -> str:
+    """The name of the node of C(fresh_agent)."""
+    return "ifca-compute"
+
+
+@pytest.fixture
 def fresh_agent(
-    tmp_path_factory: pytest.TempPathFactory, management_secret: str, run_module: RunModule
+    tmp_path_factory: pytest.TempPathFactory, management_secret: str, run_module: RunModule, fresh_name: str
 ) -> Iterator[Agent]:
     """An agent that no other test sees, nor what a test leaves in it."""
-    process = start_agent(tmp_path_factory.mktemp("nomad"), nomad_binary(), "ifca-compute")
+    process = start_agent(tmp_path_factory.mktemp("nomad"), nomad_binary(), fresh_name)
     try:
         yield bootstrapped(process, management_secret, run_module)
     finally:

@@ -156,12 +156,12 @@ def test_jobs_and_nodes(fresh_agent: Any, run_module: Callable[..., Json], tmp_p
 
 
 @pytest.mark.examples(*DEPLOYMENTS)
-def test_deployments(fresh_agent: Any, run_module: Callable[..., Json], tmp_path: Path) -> None:
+def test_deployments(fresh_agent: Any, run_module: Callable[..., Json], eventually: Any, tmp_path: Path) -> None:
     """Without Docker no node fits, so nobody waits."""
     connection = fresh_agent.connection
-    run_module("nomad_namespace", **connection, name="imagine")
     vo = {"name": "vo.imagine-ai.eu", "namespace": "imagine", "base_domain": "deployments.example.org"}
-    run_module("vo", **connection, **vo)
+    # Variables can be written as soon as the server has made the key that encrypts them.
+    eventually(lambda: not run_module("vo", **connection, **vo).get("failed"))
     template = tmp_path / "module.nomad.hcl"
     template.write_text(OWN.replace("tool-notes-", "module-").replace("${GREETING}", "${DATASET_DOI}"))
     names = {"/etc/imagine/templates/module.nomad.hcl": str(template)}

@@ -33,6 +33,11 @@ VO = {"name": "vo.imagine-ai.eu", "namespace": "imagine", "base_domain": "deploy
 Json = dict[str, Any]
 
 
+def without_password() -> dict[str, str]:
+    """The environment without a vault password of its own: with two of them ansible-vault asks which one to take."""
+    return {name: value for name, value in os.environ.items() if name != "ANSIBLE_VAULT_PASSWORD_FILE"}
+
+
 class Federation:
     """A federation operator's directory, for the Nomad of these tests."""
 
@@ -68,6 +73,7 @@ class Federation:
             ],
             check=True,
             capture_output=True,
+            env=without_password(),
         )
 
     def servers(self) -> list[str]:
@@ -342,6 +348,7 @@ def test_joining_in_check_mode(site: Bare) -> None:
         ],
         check=True,
         capture_output=True,
+        env=without_password(),
     )
     told = membership.spoken(membership.authority_fingerprint(bundle))
     extra = json.dumps({"membership_bundle_file": str(path), "membership_fingerprint": told})

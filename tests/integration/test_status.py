@@ -167,23 +167,28 @@ def test_wrong_values_are_refused(inventory: Path, variables: dict[str, Any], wo
 
 
 @pytest.fixture
-def site(nomad_agent: Any, run_module: Any, eventually: Any) -> Iterator[None]:
+def fresh_name() -> str:
+    return "node-1"
+
+
+@pytest.fixture
+def site(fresh_agent: Any, run_module: Any, eventually: Any) -> Iterator[None]:
     """A registered site with the node of the agent, which may have only just started."""
     eventually(
         lambda: [
             one
-            for one in run_module("nomad_node_info", **nomad_agent.connection)["nodes"]
+            for one in run_module("nomad_node_info", **fresh_agent.connection)["nodes"]
             if one["status"] == "ready" and one["name"] == "node-1"
         ]
     )
     nodes = [{"name": "node-1", "address": "10.255.0.1", "roles": ["server", "ingress", "compute"]}]
     registered = {"name": "ifca", "domain": "ifca", "title": "IFCA-CSIC", "status": "active", "nodes": nodes}
-    eventually(lambda: not run_module("site", **nomad_agent.connection, **registered).get("failed"))
+    eventually(lambda: not run_module("site", **fresh_agent.connection, **registered).get("failed"))
     yield
-    run_module("site", **nomad_agent.connection, name="ifca", state="absent")
+    run_module("site", **fresh_agent.connection, name="ifca", state="absent")
 
 
-def test_a_real_nomad(inventory: Path, site: None, nomad_agent: Any) -> None:
+def test_a_real_nomad(inventory: Path, site: None, fresh_agent: Any) -> None:
     """All that the API tells, of a federation of one server that is a client as well."""
     sites = yaml.safe_load((inventory / "sites.yml").read_text())
     node = {**sites["site_incd"]["hosts"].pop("incd-server"), "node_roles": ["server", "ingress", "compute"]}
@@ -193,12 +198,12 @@ def test_a_real_nomad(inventory: Path, site: None, nomad_agent: Any) -> None:
     secrets = inventory / ".federation" / "secrets.yml"
     secrets.parent.mkdir()
     content = yaml.safe_dump(
-        {"nomad": {"management_token": nomad_agent.token, "tokens": {"operator": nomad_agent.token}}}
+        {"nomad": {"management_token": fresh_agent.token, "tokens": {"operator": fresh_agent.token}}}
     )
     secrets.write_bytes(VaultLib([("default", VaultSecret(b"x"))]).encrypt(content.encode()))
     variables = {
-        "_status_api_addresses": [nomad_agent.address],
-        "status_nomad_ca_file": str(nomad_agent.directory / "ca.pem"),
+        "_status_api_addresses": [fresh_agent.address],
+        "status_nomad_ca_file": str(fresh_agent.directory / "ca.pem"),
     }
     done, report, _seconds = status(inventory, **variables)
     assert done.returncode == 2, done.stdout[-3000:]
@@ -212,7 +217,7 @@ def test_a_real_nomad(inventory: Path, site: None, nomad_agent: Any) -> None:
     lines = [f"{one['severity']} {one['where']}: {one['message']}" for one in report["findings"]]
     assert "warning node-1: its status is test, so that it takes no users' jobs" in lines
     assert not any("Nomad did not tell" in line or "leader" in line for line in lines), lines
-    assert nomad_agent.token not in done.stdout + done.stderr + json.dumps(report)
+    assert fresh_agent.token not in done.stdout + done.stderr + json.dumps(report)
     # A token that is worth nothing is a finding, of each part.
     secrets.write_bytes(VaultLib([("default", VaultSecret(b"x"))]).encrypt(b"nomad: {tokens: {operator: x}}\n"))
     done, report, _seconds = status(inventory, **variables)
