@@ -43,7 +43,9 @@ EXAMPLES = r"""
 
 - name: Show where the nodes of a site are
   ansible.builtin.debug:
-    msg: "{{ (registered.sites | imagine.platform.joined_nodes([], 'walton', groups['all'])).nodes | map(attribute='address') }}"
+    msg: "{{ found.nodes | map(attribute='address') }}"
+  vars:
+    found: "{{ registered.sites | imagine.platform.joined_nodes([], 'walton', groups['all']) }}"
 """
 
 RETURN = r"""
@@ -93,7 +95,9 @@ class Registered:
     def of_site(self, name: str) -> list[str]:
         """Nodes of a site that run a Nomad client."""
         return [
-            one for one, (site, node) in self.nodes.items() if site["name"] == name and node["client_status"] != NO_CLIENT
+            one
+            for one, (site, node) in self.nodes.items()
+            if site["name"] == name and node["client_status"] != NO_CLIENT
         ]
 
     def judge_site(self, name: str) -> Iterator[str]:
@@ -114,8 +118,8 @@ class Registered:
             return
         if name in self.strangers and name not in self.nodes:
             yield (
-                f"Nomad has a node '{name}' at site '{self.strangers[name]}' that the registry does not: have a request "
-                "admitted that names it."
+                f"Nomad has a node '{name}' at site '{self.strangers[name]}' that the registry does not: have "
+                "a request admitted that names it."
             )
             return
         if name not in self.nodes:
@@ -129,8 +133,8 @@ class Registered:
             yield f"'{name}' runs no Nomad client, and so no jobs: leave it out."
         elif node["client_status"] == MISSING:
             yield (
-                f"'{name}' is registered at site '{site['name']}', and Nomad does not know it: have the operator of the "
-                "site run site_join."
+                f"'{name}' is registered at site '{site['name']}', and Nomad does not know it: have the operator of "
+                "the site run site_join."
             )
 
     def host(self, name: str, wanted: bool) -> Json:

@@ -66,7 +66,10 @@ def test_a_site_runs_all_but_the_module(tmp_path: Path) -> None:
 
 
 def test_a_site_whose_nomad_says_nothing(tmp_path: Path) -> None:
-    silent = {"nomad_own_node": {"node": {}, "reason": "it has never registered"}, "__node_test_checked": {"skipped": True}}
+    silent = {
+        "nomad_own_node": {"node": {}, "reason": "it has never registered"},
+        "__node_test_checked": {"skipped": True},
+    }
     found = values(tmp_path, federation_scope="site", **silent)
     assert found["problems"] == ["registered: it has never registered"]
     assert "registered" not in found["done"]

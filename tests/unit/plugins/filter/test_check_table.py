@@ -42,7 +42,10 @@ def test_what_did_not_run_has_not_passed() -> None:
         ["not", "run"],
     ]
     # A check that broke off has failed, whether or not it counts as one that ran.
-    assert check_table([finding(needed=["module"], problems=["module: no answer"])])[1] == "b     module  FAILED  no answer"
+    assert (
+        check_table([finding(needed=["module"], problems=["module: no answer"])])[1]
+        == "b     module  FAILED  no answer"
+    )
 
 
 def test_no_nodes() -> None:

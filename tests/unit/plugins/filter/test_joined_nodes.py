@@ -99,12 +99,24 @@ def test_servers_stay_those_of_the_inventory() -> None:
     ("names", "site", "words"),
     [
         (["walton-one"], "wal-ton", "are both given: leave one of them out"),
-        (["ifca-compute"], "", "'ifca-compute' is in the inventory: leave node_test_nodes and node_test_site out, and use"),
-        (["walton-on"], "", "'walton-on' is neither in the inventory nor registered, did you mean \"walton-one\"? correct"),
+        (
+            ["ifca-compute"],
+            "",
+            "'ifca-compute' is in the inventory: leave node_test_nodes and node_test_site out, and use",
+        ),
+        (
+            ["walton-on"],
+            "",
+            "'walton-on' is neither in the inventory nor registered, did you mean \"walton-one\"? correct",
+        ),
         (["x"], "", "'x' is neither in the inventory nor registered: correct node_test_nodes."),
         (["walton-rogue"], "", "Nomad has a node 'walton-rogue' at site 'wal-ton' that the registry does not: have"),
         ([], "walton", "node_test_site is 'walton', which is no registered site, did you mean \"wal-ton\"? correct"),
-        ([], "ifca", "Site 'ifca' has no registered nodes but those of the inventory: leave node_test_site out, and use"),
+        (
+            [],
+            "ifca",
+            "Site 'ifca' has no registered nodes but those of the inventory: leave node_test_site out, and use",
+        ),
     ],
 )
 def test_what_is_refused(names: list[str], site: str, words: str) -> None:
