@@ -49,9 +49,8 @@ def spoken(run_output: str) -> str:
 def checks(run_output: str) -> dict[str, dict[str, str]]:
     """What came of each check of each node, from the table that a playbook shows."""
     found: dict[str, dict[str, str]] = {}
-    for node, check, result in re.findall(
-        r'^\s*"(walton-\w+) +(\w+) +(passed|FAILED|not run)\b', run_output, re.MULTILINE
-    ):
+    row = r"^[\s\"'-]*(walton-\w+) +(\w+) +(passed|FAILED|not run)\b"
+    for node, check, result in re.findall(row, run_output, re.MULTILINE):
         found.setdefault(node, {})[check] = result
     return found
 
