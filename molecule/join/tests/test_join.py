@@ -409,12 +409,13 @@ def node_test(
 
 def test_nodes_that_are_not_tested_as_ones_of_a_site(operators: Operator, federation: Federation) -> None:
     before = metadata(federation, "walton-compute")
-    for variables, sentence in (
+    wrong: list[tuple[Json, str]] = [
         ({"node_test_nodes": "ifca-compute"}, "'ifca-compute' is in the inventory: leave node_test_nodes"),
         ({"node_test_nodes": "walton-computer"}, "neither in the inventory nor registered, did you mean"),
         ({"node_test_site": "walton"}, "node_test_nodes and node_test_site are both given"),
         ({"node_test_checks": []}, "node_test_checks is empty, and no node becomes ready without a check"),
-    ):
+    ]
+    for variables, sentence in wrong:
         given = {"node_test_image": "registry.example.org/x:1", "node_test_nodes": "walton-compute", **variables}
         operators.refused(sentence, "imagine.platform.node_test", **given)
     operators.refused(
@@ -423,9 +424,12 @@ def test_nodes_that_are_not_tested_as_ones_of_a_site(operators: Operator, federa
         *("--limit", "ifca-compute"),
         node_test_nodes="walton-compute",
     )
-    for arguments, variables in ((("--check",), {}), ((), {"node_test_checks": ["registered", "drivers"]})):
-        run = node_test(operators, federation, *arguments, **variables)
+    for run in (
+        node_test(operators, federation, "--check"),
+        node_test(operators, federation, node_test_checks=["registered", "drivers"]),
+    ):
         assert run.changes == 0, run.output[-4000:]
+        assert "its status stays as it is" in run.text
     assert metadata(federation, "walton-compute") == before
 
 
