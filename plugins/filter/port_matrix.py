@@ -46,6 +46,8 @@ _value:
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.imagine.platform.plugins.plugin_utils.tables import aligned
+
 WORKLOADS = {"compute", "batch", "tryme"}
 CONTROLLER = "controller"
 # Ends of Nomad's range of dynamic ports, as roles/nomad leaves it.
@@ -125,9 +127,7 @@ def port_table(report: Sequence[Mapping[str, Any]]) -> list[str]:
         (row["from"], row["to"], str(row["port"]), row["protocol"], row["state"], words[row["ok"]], row["why"])
         for row in report
     ]
-    widths = [max(len(line[column]) for line in [head, *cells]) for column in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in [head, *cells]]
-    return lines
+    return aligned(head, cells)
 
 
 class FilterModule:

@@ -38,6 +38,8 @@ class Subject:
     host_volumes: Sequence[str] = ()
     shared_directory: str = "/nomad-storage"
     minimum_disk_mb: int = 10000
+    #: whether the machine is another operator's, so that Nomad and the registry are all there is to go by
+    nomad_only: bool = False
 
     @property
     def name(self) -> str:
@@ -114,30 +116,39 @@ def check_metadata(subject: Subject) -> list[str]:
         found.append(f"its type is '{meta['type']}', which is none of {listing(TYPES)}: correct node_roles, run deploy")
     if meta.get("ansible_version") and len(meta["ansible_version"]) < REVISION_LENGTH:
         found.append(f"its ansible_version '{meta['ansible_version']}' is shorter than {REVISION_LENGTH} characters")
+    source = "registry" if subject.nomad_only else "inventory"
     for key, wanted in sorted(subject.metadata.items()):
         have = meta.get(key)
         if have and have != wanted:
-            found.append(f"its {key} is '{have}' and not '{wanted}' as the inventory says: run deploy")
+            found.append(f"its {key} is '{have}' and not '{wanted}' as the {source} says: run deploy")
     return found
 
 
 def check_storage(subject: Subject) -> list[str]:
     """There is room for jobs, and what containers mount is seen by others."""
-    if subject.machine is None:
+    if subject.machine is None and not subject.nomad_only:
         return ["the machine cannot be examined over SSH: mend that"]
     found = []
     disk = int(((subject.node.get("NodeResources") or {}).get("Disk") or {}).get("DiskMB") or 0)
     if disk < subject.minimum_disk_mb:
         found.append(f"{disk} MB are left for jobs, fewer than {subject.minimum_disk_mb}: clear the disk")
-    mount = (subject.machine.get("mounts") or {}).get(subject.shared_directory)
-    if not mount:
-        found.append(f"nothing is mounted at {subject.shared_directory}: run deploy")
-    elif not mount.get("shared"):
-        found.append(f"the mount at {subject.shared_directory} is not a shared one: run deploy")
-    if not (subject.machine.get("paths") or {}).get("/dev/fuse"):
-        found.append("/dev/fuse is not there, which mounts of users' storage need: load the kernel module fuse")
+    if subject.machine is not None:
+        found += check_shared_directory(subject.machine, subject.shared_directory)
     if subject.meta.get("storage_quota") not in ("true", "false"):
         found.append("its metadata do not say whether sizes of containers are kept to: run deploy")
+    return found
+
+
+def check_shared_directory(machine: Mapping[str, Any], directory: str) -> list[str]:
+    """What is mounted into containers is there, and mounts below it are seen by others."""
+    found = []
+    mount = (machine.get("mounts") or {}).get(directory)
+    if not mount:
+        found.append(f"nothing is mounted at {directory}: run deploy")
+    elif not mount.get("shared"):
+        found.append(f"the mount at {directory} is not a shared one: run deploy")
+    if not (machine.get("paths") or {}).get("/dev/fuse"):
+        found.append("/dev/fuse is not there, which mounts of users' storage need: load the kernel module fuse")
     return found
 
 

@@ -32,12 +32,23 @@ options:
     elements: str
     choices: [registered, metadata, drivers, volumes, storage, gpus]
     default: [registered, metadata, drivers, volumes, storage, gpus]
+  node:
+    description:
+      - What Nomad says of the node, as its API has it, where that was read by other means. Without it the node is read
+        from Nomad.
+    type: dict
   machine:
     description:
       - What M(imagine.platform.node_facts) says of the machine, C(ansible_facts.imagine_node), with the path
         C(/dev/fuse).
-      - Without it V(storage) finds that the machine cannot be examined.
+      - Without it V(storage) finds that the machine cannot be examined, unless O(nomad_only).
     type: dict
+  nomad_only:
+    description:
+      - Whether the machine is another operator's, so that nobody here can examine it. V(storage) and V(gpus) then are
+        whatever Nomad says, and metadata are measured against the registry of sites.
+    type: bool
+    default: false
   drivers:
     description:
       - Task drivers that must be healthy.
@@ -83,6 +94,12 @@ EXAMPLES = r"""
     name: node-1
     checks: [metadata]
     metadata: {domain: ifca, type: compute}
+
+- name: Check a node of a site that others run, by what Nomad says alone
+  imagine.platform.node_check_info:
+    name: node-1
+    checks: [registered, storage, gpus]
+    nomad_only: true
 """
 
 RETURN = r"""
@@ -125,22 +142,32 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
 )
 
 
+def find_node(client: NomadClient, name: str) -> Json:
+    """The node as Nomad has it."""
+    listed = list_nodes(client)
+    stub = select(listed, name)
+    if stub is None:
+        known = ", ".join(sorted({node["Name"] for node in listed})) or "none"
+        raise NomadError(
+            f"Node '{name}' is not registered at {client.address} (known: {known}): correct the name or start its "
+            "Nomad client.",
+            "not_found",
+        )
+    return read_node(client, stub)
+
+
 def check(module: AnsibleModule, client: NomadClient) -> Json:
     """Read the node, and check it."""
     params = module.params
     if not params["checks"]:
         raise NomadError(f"checks is empty, which proves nothing: name at least one of {', '.join(CHECKS)}.", "option")
-    listed = list_nodes(client)
-    stub = select(listed, params["name"])
-    if stub is None:
-        known = ", ".join(sorted({node["Name"] for node in listed})) or "none"
+    node = find_node(client, params["name"]) if params["node"] is None else params["node"]
+    if params["name"] not in (node.get("Name"), node.get("ID")):
         raise NomadError(
-            f"Node '{params['name']}' is not registered at {client.address} (known: {known}): correct the name or "
-            "start its Nomad client.",
-            "not_found",
+            f"node is what Nomad says of '{node.get('Name')}', and name is '{params['name']}': give those of one node.",
+            "option",
         )
-    node = read_node(client, stub)
-    options = ("drivers", "metadata", "host_volumes", "shared_directory", "minimum_disk_mb", "machine")
+    options = ("drivers", "metadata", "host_volumes", "shared_directory", "minimum_disk_mb", "machine", "nomad_only")
     checks = run_checks(Subject(node, **{name: params[name] for name in options}), params["checks"])
     return {
         "changed": False,
@@ -158,7 +185,9 @@ def main() -> None:
             {
                 "name": {"type": "str", "required": True},
                 "checks": {"type": "list", "elements": "str", "choices": names, "default": names},
+                "node": {"type": "dict"},
                 "machine": {"type": "dict"},
+                "nomad_only": {"type": "bool", "default": False},
                 "drivers": {"type": "list", "elements": "str", "default": ["docker", "exec", "raw_exec"]},
                 "metadata": {"type": "dict", "default": {}},
                 "host_volumes": {"type": "list", "elements": "str", "default": []},

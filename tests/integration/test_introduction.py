@@ -67,12 +67,14 @@ class Strict:
         self.clients.append(agent)
         return agent
 
-    def ask(self, path: str, token: str = "", method: str = "GET", body: Any = None) -> tuple[int, str]:
-        """One request with the client's certificate."""
+    def ask(
+        self, path: str, token: str = "", method: str = "GET", body: Any = None, port: int | None = None
+    ) -> tuple[int, str]:
+        """One request with the client's certificate, to the server unless another port is given."""
         context = create_default_context(cafile=str(self.directory / "ca.pem"))
         context.load_cert_chain(str(self.directory / "cert.pem"), str(self.directory / "key.pem"))
         request = urllib.request.Request(
-            f"https://127.0.0.1:{self.http}{path}",
+            f"https://127.0.0.1:{port or self.http}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"X-Nomad-Token": token} if token else {},
@@ -211,6 +213,16 @@ def test_what_a_node_can_read_all_the_same(strict: Strict) -> None:
     for path in ("/v1/nodes", "/v1/agent/members", "/v1/agent/self"):
         assert strict.ask(path)[0] == 403
         assert strict.ask(path, secret)[0] == 200, path
+    # The tests that a site runs itself ask the agent on the node for the node.
+    own = f"/v1/node/{(client / 'client-id').read_text().strip()}"
+    for port in (strict.http, strict.clients[0].http):
+        assert strict.ask(own, port=port)[0] == 403
+        status, answer = strict.ask(own, secret, port=port)
+        assert status == 200
+        known = json.loads(answer)
+        assert known["Name"] == "walton-compute"
+        assert {"Status", "SchedulingEligibility", "Drivers", "Attributes", "Meta", "NodeResources"} <= set(known)
+        assert secret not in answer
     for path in ("/v1/jobs?namespace=*", "/v1/allocations?namespace=*", "/v1/namespaces"):
         status, answer = strict.ask(path, secret)
         assert status == 403 or answer == "[]", (path, answer)

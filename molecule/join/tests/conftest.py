@@ -138,6 +138,9 @@ def _write_inventory(directory: Path, federation: Federation) -> None:
             "-o StrictHostKeyChecking=yes -o IdentitiesOnly=yes"
         ),
         "nomad_reserved_memory_mb": 256,
+        "node_test_minimum_disk_mb": 5000,
+        # The site's names are in no DNS.
+        "node_test_use_dns": False,
         "preflight_minimum_memory_mb": 1024,
         "preflight_minimum_disk_mb": 5000,
         "nomad_docker_infra_image": f"{registry}/imagine-testbed/pause:1",

@@ -21,6 +21,7 @@ import yaml
 from clients import PlatformApi, image, until
 from federation import Federation, Node, ask
 from organisations import CHECKOUT, PREFIX, Operator
+from runs import Run
 
 from ansible_collections.imagine.platform.plugins.module_utils.certificates import (
     new_key,
@@ -29,6 +30,11 @@ from ansible_collections.imagine.platform.plugins.module_utils.certificates impo
 )
 from ansible_collections.imagine.platform.plugins.plugin_utils import membership
 
+# What a site checks itself, by node; the federation runs a module as well where jobs run.
+CHECKS = {
+    "walton-compute": ["registered", "metadata", "drivers", "volumes", "storage", "gpus", "ingress"],
+    "walton-server": ["registered", "metadata", "ingress"],
+}
 REQUEST, BUNDLE = "walton.request.yml", "walton.bundle.yml"
 Json = dict[str, Any]
 
@@ -40,12 +46,34 @@ def spoken(run_output: str) -> str:
     return found.group(1)
 
 
+def checks(run_output: str) -> dict[str, dict[str, str]]:
+    """What came of each check of each node, from the table that a playbook shows."""
+    found: dict[str, dict[str, str]] = {}
+    row = r"^[\s\"'-]*(walton-\w+) +(\w+) +(passed|FAILED|not run)\b"
+    for node, check, result in re.findall(row, run_output, re.MULTILINE):
+        found.setdefault(node, {})[check] = result
+    return found
+
+
 def sites(federation: Federation) -> Json:
     """The registry, as it is."""
     token = federation.secrets["nomad"]["management_token"]
     answer = federation.nomad("/v1/var/imagine%2Fregistry", token)
     assert answer.status == 200
     return {key: value for key, value in answer.json()["Items"].items() if key.startswith("site/")}
+
+
+def metadata(federation: Federation, name: str) -> dict[str, str]:
+    """The metadata of a node of the site, as the servers have it."""
+    token = federation.secrets["nomad"]["tokens"]["operator"]
+    found = [
+        node["ID"]
+        for node in federation.nomad("/v1/nodes", token).json()
+        if (node["Name"], node["Datacenter"]) == (name, "walton")
+    ]
+    assert len(found) == 1
+    meta: dict[str, str] = federation.nomad(f"/v1/node/{found[0]}", token).json()["Meta"]
+    return meta
 
 
 @pytest.fixture(scope="module")
@@ -297,13 +325,32 @@ def test_join(site: Operator, federation: Federation, story: Json, capfd: pytest
     variables = {"membership_bundle_file": BUNDLE, "membership_fingerprint": story["federation"]}
     run = site.play("imagine.platform.site_join", **variables)
     site.results["join"] = run.seconds
+    # The site's own tests have run, and decide nothing.
+    passed = {node: dict.fromkeys(names, "passed") for node, names in CHECKS.items()}
+    assert checks(run.output) == passed, run.output[-6000:]
+    assert "imagine.platform.node_test with -e node_test_site=walton" in run.text
+    for node in CHECKS:
+        assert metadata(federation, node)["status"] == "test"
+        assert "last_tested" not in metadata(federation, node)
     with capfd.disabled():
         print(f"\n{ {name: round(seconds) for name, seconds in site.results.items()} } seconds")
     again = site.play("imagine.platform.site_join", **variables)
     assert again.changes == 0, again.output[-6000:]
+    assert checks(again.output) == passed
     later = site.play("imagine.platform.deploy")
     assert later.changes == 0, later.output[-6000:]
     assert site.play("imagine.platform.site_join", "--check").changes == 0
+
+
+def test_a_site_finds_its_faults_itself(site: Operator, walton: dict[str, Node], federation: Federation) -> None:
+    """What fails is in the table, and the run says why; no check may be left out by asking for none."""
+    run = site.play("imagine.platform.site_join", fails=True, node_test_host_volumes=["data"])
+    assert checks(run.output)["walton-compute"]["volumes"] == "FAILED"
+    assert "walton-compute would fail its tests: volumes: it has no host volume 'data'" in run.text
+    assert run.changes == 0
+    sentence = 'node_test_checks is "module", which a site has no right to run'
+    site.refused(sentence, "imagine.platform.site_join", node_test_checks=["module"])
+    assert metadata(federation, "walton-compute")["status"] == "test"
 
 
 def test_port_report(site: Operator) -> None:
@@ -347,24 +394,78 @@ def test_site_becomes_active(operators: Operator, federation: Federation, story:
     assert admit(operators, story["fingerprint"]).changes == 0
 
 
+def age(text: str) -> float:
+    """Seconds since a time in ISO 8601."""
+    return (datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(text)).total_seconds()
+
+
+def node_test(
+    operators: Operator, federation: Federation, *arguments: str, fails: bool = False, **variables: Any
+) -> Run:
+    """What the federation operator tests, whose inventory does not have the site and who cannot log in there."""
+    given = {"node_test_image": image(federation), "node_test_nodes": "walton-compute", **variables}
+    return operators.play("imagine.platform.node_test", *arguments, fails=fails, **given)
+
+
+def test_nodes_that_are_not_tested_as_ones_of_a_site(operators: Operator, federation: Federation) -> None:
+    before = metadata(federation, "walton-compute")
+    wrong: list[tuple[Json, str]] = [
+        ({"node_test_nodes": "ifca-compute"}, "'ifca-compute' is in the inventory: leave node_test_nodes"),
+        ({"node_test_nodes": "walton-computer"}, "neither in the inventory nor registered, did you mean"),
+        ({"node_test_site": "walton"}, "node_test_nodes and node_test_site are both given"),
+        ({"node_test_checks": []}, "node_test_checks is empty, and no node becomes ready without a check"),
+    ]
+    for variables, sentence in wrong:
+        given = {"node_test_image": "registry.example.org/x:1", "node_test_nodes": "walton-compute", **variables}
+        operators.refused(sentence, "imagine.platform.node_test", **given)
+    operators.refused(
+        "but it is node_test_nodes or node_test_site that says what is tested",
+        "imagine.platform.node_test",
+        *("--limit", "ifca-compute"),
+        node_test_nodes="walton-compute",
+    )
+    for run in (
+        node_test(operators, federation, "--check"),
+        node_test(operators, federation, node_test_checks=["registered", "drivers"]),
+    ):
+        assert run.changes == 0, run.output[-4000:]
+        assert "its status stays as it is" in run.text
+    assert metadata(federation, "walton-compute") == before
+
+
+def test_a_node_that_fails_is_no_node_of_users(operators: Operator, federation: Federation) -> None:
+    run = node_test(operators, federation, fails=True, node_test_ca_file=federation.ca("nomad"))
+    found = metadata(federation, "walton-compute")
+    assert found["status"] == "error"
+    assert found["status_reason"].startswith("ingress: The certificate of https://node-test.walton-")
+    assert 0 <= age(found["last_tested"]) < 600
+    assert checks(run.output)["walton-compute"] == {
+        **dict.fromkeys(CHECKS["walton-compute"], "passed"),
+        "ingress": "FAILED",
+        "module": "not run",
+    }
+    assert metadata(federation, "walton-server")["status"] == "test"
+
+
+def test_the_federation_makes_the_nodes_ready(operators: Operator, federation: Federation) -> None:
+    """Through Nomad's API and the site's own address, with a module that runs on that node."""
+    run = node_test(operators, federation)
+    assert checks(run.output) == {"walton-compute": dict.fromkeys([*CHECKS["walton-compute"], "module"], "passed")}
+    found = metadata(federation, "walton-compute")
+    assert (found["status"], found.get("status_reason")) == ("ready", None)
+    assert 0 <= age(found["last_tested"]) < 600
+    # No other node is touched.
+    assert set(run.changed) - {"walton-compute"} == {host for host, count in run.changed.items() if not count}
+    jobs = federation.nomad("/v1/jobs?namespace=*&meta=true", federation.secrets["nomad"]["tokens"]["operator"]).json()
+    assert [job["Name"] for job in jobs if (job["Meta"] or {}).get("owner") == "node-test"] == []
+    # The whole site.
+    node_test(operators, federation, node_test_nodes="", node_test_site="walton")
+    for node in CHECKS:
+        assert metadata(federation, node)["status"] == "ready"
+
+
 def test_a_module_runs_there(operators: Operator, federation: Federation, walton: dict[str, Node]) -> None:
-    # The federation operator gives the node to the users, as after a test of it.
     token = federation.secrets["nomad"]["tokens"]["operator"]
-    identifiers = {node["Name"]: node["ID"] for node in federation.nomad("/v1/nodes", token).json()}
-    done = federation.nomad(
-        f"/v1/client/metadata?node_id={identifiers['walton-compute']}",
-        token,
-        method="POST",
-        body={"NodeID": identifiers["walton-compute"], "Meta": {"status": "ready"}},
-    )
-    assert done.status == 200, done.body
-    until(
-        "the servers know that the node is ready",
-        30,
-        lambda: (
-            federation.nomad(f"/v1/node/{identifiers['walton-compute']}", token).json()["Meta"]["status"] == "ready"
-        ),
-    )
     reference = image(federation)
     play = operators.directory / "module.yml"
     play.write_text(

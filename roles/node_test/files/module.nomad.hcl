@@ -1,7 +1,8 @@
 # Copyright (c) 2026 imagine.platform contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A module as users deploy it, on one node that need not be ready. Before it starts, the drivers that jobs use beside
-# Docker have run a program, and have found the directory that users' storage is mounted in.
+# Docker have run a program, and have found the directory that users' storage is mounted in, and what mounts there need.
+# Docker itself refuses a shared mount of a directory that is none: nobody has to log in to the machine for that.
 job "module-${JOB_UUID}" {
   namespace = "${NAMESPACE}"
   region    = "global"
@@ -19,6 +20,11 @@ job "module-${JOB_UUID}" {
   constraint {
     attribute = "${node.unique.name}"
     value     = "${NODE_NAME}"
+  }
+  # Names are those of a site: another one may claim the same.
+  constraint {
+    attribute = "${node.datacenter}"
+    value     = "${SITE_NAME}"
   }
   constraint {
     attribute = "${meta.status}"
@@ -81,7 +87,7 @@ job "module-${JOB_UUID}" {
       }
       config {
         command = "/bin/sh"
-        args    = ["-c", "test -w /nomad-storage"]
+        args    = ["-c", "test -w /nomad-storage && test -e /dev/fuse"]
       }
       resources {
         cpu    = 50

@@ -125,6 +125,24 @@ def test_a_machine_that_cannot_be_examined() -> None:
     assert problems(machine=None) == ["the machine cannot be examined over SSH: mend that"]
 
 
+def test_a_machine_of_others_is_what_nomad_says_of_it() -> None:
+    assert problems(machine=None, nomad_only=True) == []
+    found = problems(
+        lambda node, _: node["NodeResources"]["Disk"].update(DiskMB=10),
+        machine=None,
+        nomad_only=True,
+        metadata={"domain": "incd"},
+    )
+    assert found == [
+        "its domain is 'ifca' and not 'incd' as the registry says: run deploy",
+        "10 MB are left for jobs, fewer than 10000: clear the disk",
+    ]
+    # GPUs are those that Nomad has found there.
+    assert problems(lambda node, _: node["NodeResources"].update(Devices=None), machine=None, nomad_only=True) == [
+        "its tags say gpu, and Nomad offers none: see that the device plugin and the NVIDIA driver run"
+    ]
+
+
 def test_an_ingress_node_runs_no_jobs() -> None:
     node = {**NODE, "Meta": {**NODE["Meta"], "type": "traefik"}, "Drivers": {}}
     assert run_checks(Subject(node), list(CHECKS)) == [

@@ -125,4 +125,10 @@ def test_checks(nomad: Any, stub: Any) -> None:
     none = nomad("node_check_info", name="ifca-server", checks=["drivers"])
     assert (none["checks"], none["passed"]) == ([], False)
     assert "checks is empty, which proves nothing" in nomad("node_check_info", fails=True, name="x", checks=[])["msg"]
+    given = {**full, "Name": "walton-server", "ID": "elsewhere"}
+    asked = len(stub.asked)
+    assert nomad("node_check_info", name="walton-server", node=given, checks=["registered"])["passed"] is True
+    words = nomad("node_check_info", fails=True, name="ifca-server", node=given)["msg"]
+    assert words.startswith("node is what Nomad says of 'walton-server', and name is 'ifca-server'")
+    assert len(stub.asked) == asked
     assert "(known: ifca-compute, ifca-server)" in nomad("node_check_info", fails=True, name="x")["msg"]

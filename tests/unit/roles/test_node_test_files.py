@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 imagine.platform contributors
+"""What a node has to pass, and what it is measured against: of the inventory, of a site that joined, at that site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rendering import evaluate
+
+VOS = [
+    {"name": "vo.a.eu", "namespace": "a", "base_domain": "d.a.eu"},
+    {"name": "vo.b.eu", "namespace": "b", "base_domain": "d.b.eu"},
+]
+ALL = ["registered", "metadata", "drivers", "volumes", "storage", "gpus", "ingress", "module"]
+NAMES = ("needed", "wanted", "metadata", "node", "gpus", "problems", "done", "complete", "status", "vos")
+# All in one, since each takes a task.
+ASKED = "{" + ", ".join(f"'{name}': _node_test_{name}" for name in NAMES) + "}"
+
+
+def values(directory: Path, **more: Any) -> dict[str, Any]:
+    """What the role makes of a compute node of the site walton."""
+    given = {
+        "site_name": "walton",
+        "site_domain": "w",
+        "site_vos": ["vo.a.eu", "vo.b.eu"],
+        "node_roles": ["compute"],
+        "federation_vos": VOS,
+        "federation_ca_directory": "/nowhere",
+        **more,
+    }
+    found: dict[str, Any] = evaluate("node_test", directory, given, found=ASKED)["found"]
+    return found
+
+
+def checked(*names: str, **more: Any) -> dict[str, Any]:
+    return {"checks": [{"name": name, "problems": []} for name in names], "problems": [], "meta": {}, **more}
+
+
+def test_a_node_of_the_inventory(tmp_path: Path) -> None:
+    found = values(tmp_path, nomad_node_tags="gpu")
+    assert found["needed"] == found["wanted"] == ALL
+    assert found["metadata"] == {"type": "compute", "domain": "w", "namespace": "a,b", "tags": "gpu"}
+    assert (found["node"], found["gpus"]) == ("localhost", 1)
+
+
+def test_a_node_that_joined_is_measured_against_the_registry(tmp_path: Path) -> None:
+    # What the federation's own inventory says for its own nodes is not said of it.
+    own = {"nomad_node_namespaces": ["x"], "nomad_node_tags": "cpu"}
+    result = {"__node_test_checked": checked(*ALL[:6], meta={"tags": "gpu"})}
+    found = values(tmp_path, **own, **result, __node_test_id="some-id", node_vos=["vo.b.eu"])
+    assert found["needed"] == ALL
+    assert found["metadata"] == {"type": "compute", "domain": "w", "namespace": "b"}
+    assert (found["node"], found["gpus"], found["vos"]) == ("some-id", 1, ["vo.b.eu"])
+    # Neither the ingress was asked nor did the module run.
+    assert (found["problems"], found["complete"], found["status"]) == ([], False, "")
+
+
+def test_a_site_runs_all_but_the_module(tmp_path: Path) -> None:
+    ingress = {"results": [{"certificate": {}}]}
+    given = {"federation_scope": "site", "__node_test_checked": checked(*ALL[:6]), "__node_test_ingress": ingress}
+    found = values(tmp_path, **given)
+    assert found["needed"] == found["wanted"] == found["done"] == ALL[:-1]
+    assert found["problems"] == []
+
+
+def test_a_site_whose_nomad_says_nothing(tmp_path: Path) -> None:
+    silent = {
+        "nomad_own_node": {"node": {}, "reason": "it has never registered"},
+        "__node_test_checked": {"skipped": True},
+    }
+    found = values(tmp_path, federation_scope="site", **silent)
+    assert found["problems"] == ["registered: it has never registered"]
+    assert "registered" not in found["done"]
+
+
+def test_nothing_that_ran_proves_nothing(tmp_path: Path) -> None:
+    assert values(tmp_path, node_test_checks=[])["status"] == ""
