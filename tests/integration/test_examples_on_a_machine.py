@@ -64,6 +64,8 @@ def test_files(consul_program: str, tmp_path: Path) -> None:
     (tmp_path / "templates" / "consul.service.j2").write_text("[Service]\nExecStart=consul agent\n")
     (tmp_path / "templates" / "route.yml.j2").write_text("{{ host }}: {{ address }}\n")
     settings = {"datacenter": "ifca", "data_dir": str(tmp_path / "data"), "server": True, "bootstrap_expect": 1}
+    # Consul would look for it, and refuse a machine that has several.
+    settings["bind_addr"] = "127.0.0.1"
     done = twice(tmp_path, {}, [consul, traefik], vars={"_consul_configuration": settings})
     assert str(retired) in done["Configure Consul"][0]["removed_paths"]
     assert not retired.exists()
