@@ -28,16 +28,19 @@ def evaluate(
     """Evaluate expressions over the defaults and vars of a role and C(variables); C(directory) is scratch space.
 
     A value that is a string comes back as it is, others as Ansible would pass them to a module. C(hosts) are those of
-    the inventory with their variables, grouped by role and site, and C(limit) says which of them the play reaches.
+    the inventory with their variables, grouped by role and site, and C(limit) says which of them the play reaches. What
+    a host has in C(node_facts) is found in the facts of imagine.platform.node_facts.
     """
     (directory / "templates").unlink(missing_ok=True)
     (directory / "templates").symlink_to(ROLES / role / "templates")
     files = [ROLES / role / kind / "main.yml" for kind in ("defaults", "vars")]
+    looked = {"ansible.builtin.set_fact": {"imagine_node": "{{ node_facts }}", "cacheable": True}}
     play = {
         "hosts": "all",
         "connection": "local",
         "gather_facts": False,
         "vars_files": [str(path) for path in files if path.exists()],
+        "pre_tasks": [looked] if any("node_facts" in values for values in (hosts or {}).values()) else [],
         "tasks": [
             {
                 "ansible.builtin.copy": {

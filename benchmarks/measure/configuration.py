@@ -244,8 +244,8 @@ def traefik(node: Node, token: str) -> Json:
             "websecure": {
                 "address": ":443",
                 "asDefault": True,
-                "http": {"tls": {}},
-                "transport": {"respondingTimeouts": {"readTimeout": "0s"}},
+                "http": {"tls": {}, "middlewares": ["next-instance@file"]},
+                "transport": {"respondingTimeouts": {"readTimeout": "0s"}, "lifeCycle": {"graceTimeOut": "10s"}},
             },
             "nvflare_fl": {"address": ":8002"},
             "nvflare_admin": {"address": ":8003"},
@@ -306,9 +306,13 @@ def files(node: Node, nodes: list[Node], secrets: Json, registry: Registry) -> d
         "_nomad_is_client": True,
         "_nomad_runs_jobs": node.runs_jobs,
         "traefik_acme_dns_credentials": {},
+        "traefik_grace_seconds": 10,
+        # What holds connections back costs a package and a unit more: nothing that Traefik needs to start.
+        "traefik_hold_connections": False,
         "traefik_certificate_source": "ca",
         "_traefik_fingerprints": ["floor"],
         "_traefik_file_pairs": [],
+        "_traefik_acme_wildcards": False,
     }
     units = "/etc/systemd/system"
     result = {

@@ -90,7 +90,9 @@ def fill(agent: AgentProcess, token: str, count: int) -> None:
                     "Templates": None,
                     "Resources": {"CPU": 20, "MemoryMB": 10},
                 }
-                short = {**group, "Tasks": [task], "Services": None, "Networks": None, "Update": None, "Migrate": None}
+                # Without what asks for a node with Consul, and what a batch job may not have.
+                without = ("Services", "Networks", "Update", "Migrate", "Consul", "Constraints")
+                short = {**group, "Tasks": [task], **dict.fromkeys(without)}
                 copy |= {"Type": "batch", "TaskGroups": [short], "Update": None}
                 copy |= {"Constraints": None, "Affinities": None}
             answer = session.put(f"{agent.address}/v1/jobs", json={"Job": copy}, timeout=60)

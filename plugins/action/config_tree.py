@@ -12,8 +12,9 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.text.converters import to_bytes, to_text
-from ansible.plugins.action import ActionBase
 from ansible.template import generate_ansible_template_vars, trust_as_template
+
+from ansible_collections.imagine.platform.plugins.plugin_utils.direct import Direct
 
 SOURCES = ("template", "content", "json")
 
@@ -33,7 +34,7 @@ def render_json(path: str, value: Any) -> str:
         raise AnsibleActionFail(f"The json of {path} holds {error}, which JSON cannot express.") from None
 
 
-class ActionModule(ActionBase):
+class ActionModule(Direct):
     """Render every file on the controller, then hand all of them to the node in one call."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

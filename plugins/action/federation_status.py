@@ -20,6 +20,7 @@ from ansible_collections.imagine.platform.plugins.module_utils import inventory 
 from ansible_collections.imagine.platform.plugins.module_utils import status, status_page, status_text
 from ansible_collections.imagine.platform.plugins.module_utils.certificates import CRYPTOGRAPHY_ERROR
 from ansible_collections.imagine.platform.plugins.module_utils.files import FilesError, parse_mode, write_file
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import VARIABLES
 from ansible_collections.imagine.platform.plugins.plugin_utils.controller import plain
 
 
@@ -72,7 +73,7 @@ class ActionModule(inventory.ActionModule):
     def _seen(self, task_vars: Mapping[str, Any], options: Mapping[str, Any]) -> status.Seen:
         """What the inventory says, beside what was read."""
         names, defaults, prefixes = inventory.role_variables()
-        known = {*names, *checks.VARIABLES}
+        known = {*names, *VARIABLES}
         nodes = list(self._nodes(task_vars, set(options["unmanaged_groups"]), known, {*prefixes, *checks.PREFIXES}))
         nodes = [node for node in nodes if node.roles and node.site]
         vos: Any = next((node.get("federation_vos") for node in nodes if node.get("federation_vos")), [])

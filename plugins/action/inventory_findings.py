@@ -17,6 +17,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.imagine.platform.plugins.module_utils import inventory as checks
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import VARIABLES, suggestion
 from ansible_collections.imagine.platform.plugins.plugin_utils.controller import plain
 
 _ROLES = Path(__file__).resolve().parents[2] / "roles"
@@ -101,7 +102,7 @@ class ActionModule(ActionBase):
         names, defaults, prefixes = role_variables()
         known = {*names, *options["known_variables"]}
         prefixes |= set(checks.PREFIXES)
-        nodes = list(self._nodes(task_vars, set(options["unmanaged_groups"]), known | set(checks.VARIABLES), prefixes))
+        nodes = list(self._nodes(task_vars, set(options["unmanaged_groups"]), known | set(VARIABLES), prefixes))
 
         found = [
             checks.Finding(**{key: str(value) for key, value in item.items() if key != "text"})
@@ -148,13 +149,13 @@ class ActionModule(ActionBase):
             errors: dict[str, str] = {}
             for name in list(raw):
                 mine = name in known or name.startswith(tuple(prefixes))
-                if not (mine or name in _EVALUATED or checks.suggestion(name, checks.VARIABLES, 0.9)):
+                if not (mine or name in _EVALUATED or suggestion(name, VARIABLES, 0.9)):
                     continue
                 origin = tag(raw[name])
                 if origin is not None and getattr(origin, "path", None):
                     line = f":{origin.line_num}" if origin.line_num else ""
                     origins[name] = f"{shorten(origin.path)}{line}"
-                needed = name in checks.VARIABLES or name in _EVALUATED
+                needed = name in VARIABLES or name in _EVALUATED
                 if not needed:
                     # Never evaluated here: it may hold a secret, or refer to what a later play sets.
                     variables[name] = _as_written(raw[name])

@@ -163,7 +163,6 @@ class Deployment:
         self.purging = False
         #: ID of the job, that of one which somebody else made or whose template says so included
         self.job_id = jobs.job_name(kind, self.uuid, self.tool)
-        self.warnings: list[str] = []
 
     def run(self) -> Json:
         """Bring the deployment to its state."""
@@ -200,7 +199,7 @@ class Deployment:
         before.update(secrets["diff"]["before"])
         after.update(secrets["diff"]["after"])
         if plan.get("Warnings"):
-            self.warnings.append(plan["Warnings"])
+            self.module.warn(" ".join(str(plan["Warnings"]).split()))
         evaluation = None
         if operation != "none" and not self.module.check_mode:
             evaluation = self.write(wanted, plan["JobModifyIndex"], secrets["changed"])
@@ -516,12 +515,9 @@ class Deployment:
             allocation = deployments.choose_allocation(nomad_jobs.list_allocations(self.client, self.job))
             described = deployments.describe(self.job, allocation, deployments.NodeDirectory(self.client))
             described["name"] = described["name"] or self.given["name"]
-        result: Json = {
+        return {
             **described,
             "changed": operation != "none",
             "operation": operation,
             "diff": {"before": before, "after": after},
         }
-        if self.warnings:
-            result["warnings"] = self.warnings
-        return result

@@ -19,6 +19,20 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import (
+    DOMAIN,
+    ENTITLEMENT,
+    LABEL,
+    NAMESPACE,
+    NODE_ROLES,
+    VARIABLES,
+    WORKLOAD_ROLES,
+    address_problem,
+    listing,
+    suggestion,
+    value_problem,
+)
+
 try:
     import yaml
 
@@ -33,8 +47,6 @@ try:
 except ImportError:
     x509 = None  # type: ignore[assignment]
 
-NODE_ROLES = ("server", "ingress", "compute", "batch", "tryme")
-WORKLOAD_ROLES = ("compute", "batch", "tryme")
 CERTIFICATE_SOURCES = ("files", "acme", "ca")
 ARCHITECTURES = ("amd64", "arm64")
 MINIMUM_PYTHON = (3, 9)
@@ -45,10 +57,6 @@ SYSTEMS: dict[str, list[str]] = {
     "almalinux": ["9"],
 }
 
-LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-DOMAIN = rf"{LABEL}(\.{LABEL})+"
-NAMESPACE = r"[a-zA-Z0-9-]{1,128}"
-ENTITLEMENT = r"urn:[^\s#]+(#\S+)?"
 _SECRET_NAME = re.compile(r"token|secret|passw|key|credential", re.IGNORECASE)
 
 
@@ -144,46 +152,6 @@ class Limits:
     systems: Mapping[str, Sequence[str]] = field(default_factory=lambda: SYSTEMS)
 
 
-@dataclass(frozen=True)
-class Variable:
-    """What a variable of the inventory may hold."""
-
-    kind: str = "str"
-    required: bool = False
-    pattern: str = ""
-    expected: str = ""
-    choices: tuple[str, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-
-
-#: Site, node and federation data that an operator may write.
-VARIABLES: dict[str, Variable] = {
-    "federation_name": Variable(pattern=LABEL, expected="lower-case letters, digits and hyphens"),
-    "federation_environment": Variable(choices=("production", "development")),
-    "federation_scope": Variable(choices=("federation", "site")),
-    "federation_region": Variable(pattern=r"[a-z0-9-]+", expected="lower-case letters, digits and hyphens"),
-    "federation_vos": Variable("list", required=True),
-    "federation_secrets_file": Variable(),
-    "federation_cache_dir": Variable(),
-    "site_name": Variable(required=True, pattern=LABEL, expected="lower-case letters, digits and hyphens"),
-    "site_domain": Variable(required=True, pattern=LABEL, expected="one DNS label in lower case, such as ifca"),
-    "site_title": Variable(),
-    "site_country": Variable(pattern=r"[A-Z]{2}", expected="a country code of two capital letters, such as ES"),
-    "site_latitude": Variable("float", minimum=-90, maximum=90),
-    "site_longitude": Variable("float", minimum=-180, maximum=180),
-    "site_pue": Variable("float", minimum=1, maximum=10),
-    "site_contact": Variable(pattern=r"[^@\s<>]+@[^@\s<>]+", expected="an e-mail address"),
-    "site_vos": Variable("list"),
-    "node_name": Variable(),
-    "node_roles": Variable("list", required=True),
-    "node_address": Variable(),
-    "node_public_address": Variable(),
-    "node_vos": Variable("list"),
-    "node_status": Variable(choices=("ready", "error", "test")),
-    "node_storage_device": Variable(pattern=r"/dev/.+", expected="the path of a block device, such as /dev/vdb"),
-    "node_storage_directory": Variable(pattern=r"/.+", expected="an absolute path"),
-}
 #: Facts that roles set; they show up among the variables of a host in a later play.
 FACTS = ("federation_secrets", "federation_membership", "federation_servers")
 PREFIXES = ("federation_", "site_", "node_")
@@ -199,42 +167,6 @@ def show(value: Any, name: str = "", limit: int = 80) -> str:
     text = value if isinstance(value, str) else repr(value)
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def suggestion(word: str, words: Iterable[str], cutoff: float = 0.7) -> str:
-    """``did you mean "x"?``, or nothing."""
-    close = difflib.get_close_matches(word, sorted(words), n=1, cutoff=cutoff)
-    return f', did you mean "{close[0]}"?' if close else ""
-
-
-def listing(words: Iterable[Any]) -> str:
-    """``a, b and c``"""
-    items = [str(word) for word in words]
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
-
-
-def _kind_is(value: Any, kind: str) -> bool:
-    if kind == "list":
-        return isinstance(value, list)
-    if kind == "float":
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return isinstance(value, str)
-
-
-_KIND_WORDS = {"list": "a list, such as [a, b]", "float": "a number", "str": "a string in quotes"}
-
-
-def value_problem(value: Any, rule: Variable) -> str:
-    """What to write instead of a value that is not usable, or nothing."""
-    if not _kind_is(value, rule.kind):
-        return f"write {_KIND_WORDS[rule.kind]}"
-    if rule.choices and value not in rule.choices:
-        return f"use {' or '.join(rule.choices)}{suggestion(value, rule.choices)}"
-    if rule.pattern and not re.fullmatch(rule.pattern, value):
-        return f"write {rule.expected}"
-    if rule.minimum is not None and rule.maximum is not None and not rule.minimum <= value <= rule.maximum:
-        return f"write a number from {rule.minimum:g} to {rule.maximum:g}"
-    return ""
 
 
 def check_values(node: Node) -> list[Finding]:
@@ -307,17 +239,6 @@ def check_unknown(node: Node, known: Collection[str], prefixes: Collection[str] 
         elif difflib.get_close_matches(name, list(VARIABLES), n=1, cutoff=0.9):
             found.append(node.finding(f"nothing reads this variable{suggestion(name, VARIABLES)}", name))
     return found
-
-
-def address_problem(text: str) -> str:
-    """Why an address is none that other nodes reach, with the remedy, or nothing."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return "is not an IP address; set it to the address that the other nodes reach"
-    if address.is_loopback or address.is_unspecified or address.is_link_local or address.is_multicast:
-        return "is not an address that other nodes reach; set it to one that they do"
-    return ""
 
 
 def check_addresses(nodes: Sequence[Node]) -> list[Finding]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.imagine.platform.plugins.module_utils.crud import Json
-from ansible_collections.imagine.platform.plugins.module_utils.inventory import WORKLOAD_ROLES, listing, suggestion
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import WORKLOAD_ROLES, listing, suggestion
 
 TYPES = (*WORKLOAD_ROLES, "traefik")
 # The metadata that clients choose nodes by.

@@ -24,7 +24,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.imagine.platform.plugins.module_utils.crud import Json, ObjectError, ObjectSet
-from ansible_collections.imagine.platform.plugins.module_utils.inventory import (
+from ansible_collections.imagine.platform.plugins.module_utils.nomad import NomadClient, NomadError
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import (
     DOMAIN,
     ENTITLEMENT,
     LABEL,
@@ -37,7 +38,6 @@ from ansible_collections.imagine.platform.plugins.module_utils.inventory import 
     suggestion,
     value_problem,
 )
-from ansible_collections.imagine.platform.plugins.module_utils.nomad import NomadClient, NomadError
 
 REGISTRY_NAMESPACE = "default"
 REGISTRY_PATH = "imagine/registry"

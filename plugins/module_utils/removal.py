@@ -16,9 +16,9 @@ from typing import Any
 
 from ansible_collections.imagine.platform.plugins.module_utils.crud import Json
 from ansible_collections.imagine.platform.plugins.module_utils.federation import held
-from ansible_collections.imagine.platform.plugins.module_utils.inventory import listing, suggestion
 from ansible_collections.imagine.platform.plugins.module_utils.nodes import SILENT
 from ansible_collections.imagine.platform.plugins.module_utils.nomad_servers import is_alive, majority
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import listing, suggestion
 
 MOVE, STOP = "move", "stop"
 # What can be done with the services of a machine.

@@ -24,17 +24,16 @@ from ansible_collections.imagine.platform.plugins.module_utils.errors import sho
 from ansible_collections.imagine.platform.plugins.module_utils.inventory import (
     CONSUL_PORT,
     NOMAD_PORT,
-    WORKLOAD_ROLES,
     Limits,
     Node,
     check_clock,
     covers,
     endpoint_names,
-    listing,
     nodes_by_site,
 )
 from ansible_collections.imagine.platform.plugins.module_utils.nomad_servers import majority
 from ansible_collections.imagine.platform.plugins.module_utils.registry import runs_client
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import WORKLOAD_ROLES, listing
 
 Json = dict[str, Any]
 

@@ -22,7 +22,6 @@ from ansible_collections.imagine.platform.plugins.module_utils.harbor_projects i
     Projects,
     check_project_name,
 )
-from ansible_collections.imagine.platform.plugins.module_utils.inventory import listing
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import NomadClient, NomadError, segment
 from ansible_collections.imagine.platform.plugins.module_utils.nomad_acl import (
     POLICY_FIELDS,
@@ -39,6 +38,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad_objects imp
     check_description,
 )
 from ansible_collections.imagine.platform.plugins.module_utils.registry import NO_VO, VO, RegisteredVos
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import listing
 
 VO_FIELDS: Json = {
     "name": {"type": "str"},

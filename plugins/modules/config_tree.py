@@ -129,6 +129,37 @@ options:
         description: Environment variables for the command.
         type: dict
         default: {}
+  services:
+    description:
+      - Units of systemd that read what is managed here.
+      - RV(outdated_services) tells which of them do not run with what is on disk. Whoever runs
+        M(imagine.platform.node_service) for those alone saves a task for all others.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the unit, with or without C(.service).
+        type: str
+        required: true
+      enabled:
+        description: Whether the unit is to start at boot.
+        type: bool
+        default: true
+      started:
+        description: Whether the unit is to run now.
+        type: bool
+        default: true
+      restart_on:
+        description: As O(imagine.platform.node_service#module:restart_on).
+        type: list
+        elements: path
+        default: []
+      reload_on:
+        description: As O(imagine.platform.node_service#module:reload_on).
+        type: list
+        elements: path
+        default: []
 """
 
 EXAMPLES = r"""
@@ -152,7 +183,16 @@ EXAMPLES = r"""
     validate:
       - argv: [consul, validate, "{staged}/etc/consul.d"]
         when_changed: [/etc/consul.d]
+    services:
+      - {name: consul, restart_on: [/etc/consul.d]}
   register: __consul_tree
+
+- name: Run Consul where it does not run with it yet
+  imagine.platform.node_service:
+    name: consul
+    restart_on: [/etc/consul.d]
+    changed_paths: "{{ __consul_tree.changed_paths }}"
+  when: "'consul' in __consul_tree.outdated_services"
 
 - name: Keep the routes of Traefik, and remove those that nobody lists any more
   imagine.platform.config_tree:
@@ -182,6 +222,12 @@ content_paths:
   type: list
   elements: str
   sample: [/etc/consul.d/consul.json]
+outdated_services:
+  description: Those of O(services) that are not as they should be, or read a file that is newer than their process.
+  returned: always
+  type: list
+  elements: str
+  sample: [consul]
 created_paths:
   description: What did not exist before.
   returned: always
@@ -219,6 +265,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.files import (
     sync_directory,
     user_id,
 )
+from ansible_collections.imagine.platform.plugins.module_utils.units import SystemdUnit
 
 # RHEL's sudo leaves this directory out of PATH.
 EXTRA_PATH = ["/usr/local/bin"]
@@ -267,6 +314,18 @@ def argument_spec() -> dict[str, Any]:
                 "argv": {"type": "list", "elements": "str", "required": True},
                 "when_changed": {"type": "list", "elements": "path"},
                 "environment": {"type": "dict", "default": {}},
+            },
+        },
+        "services": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "name": {"type": "str", "required": True},
+                "enabled": {"type": "bool", "default": True},
+                "started": {"type": "bool", "default": True},
+                "restart_on": {"type": "list", "elements": "path", "default": []},
+                "reload_on": {"type": "list", "elements": "path", "default": []},
             },
         },
     }
@@ -559,6 +618,17 @@ class Tree:
         for directory in sorted({os.path.dirname(path) for path in self.removed_paths}):
             sync_directory(directory)
 
+    def outdated_services(self) -> list[str]:
+        """Return the names of those services that do not run with what is on disk, or will be there."""
+        return [service["name"] for service in self.module.params["services"] if self._is_outdated(service)]
+
+    def _is_outdated(self, wanted: dict[str, Any]) -> bool:
+        service = SystemdUnit(self.module, wanted["name"])
+        unit = service.read()
+        stale = service.stale(unit, wanted["restart_on"], wanted["reload_on"], self.changed_paths)
+        as_wanted = unit.enabled == wanted["enabled"] and (unit.active or not wanted["started"])
+        return not unit.exists or unit.needs_daemon_reload or not as_wanted or any(stale)
+
     def result(self) -> dict[str, Any]:
         """Return what was done, without any content."""
         result: dict[str, Any] = {
@@ -567,6 +637,7 @@ class Tree:
             "content_paths": self.content_paths,
             "created_paths": self.created_paths,
             "removed_paths": self.removed_paths,
+            "outdated_services": self.outdated_services(),
         }
         if self.module._diff:
             result["diff"] = self.diff

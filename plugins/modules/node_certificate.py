@@ -124,7 +124,7 @@ EXAMPLES = r"""
   imagine.platform.node_certificate:
     requests: *requests
     certificates:
-      consul: "{{ __signed.certificate }}"
+      consul: "{{ __signed.certificates.consul }}"
   when: __certificates.pending | length > 0
 """
 

@@ -194,7 +194,6 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.imagine.platform.plugins.module_utils import federation
-from ansible_collections.imagine.platform.plugins.module_utils.inventory import NODE_ROLES, suggestion
 from ansible_collections.imagine.platform.plugins.module_utils.nodes import describe, list_nodes, read_nodes
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     Json,
@@ -204,6 +203,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     run_module,
 )
 from ansible_collections.imagine.platform.plugins.module_utils.registry import Registry
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import NODE_ROLES, suggestion
 
 STATUS = ("ready", "test", "error")
 

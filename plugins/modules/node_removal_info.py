@@ -180,7 +180,6 @@ followed:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.imagine.platform.plugins.module_utils.federation import list_allocations
-from ansible_collections.imagine.platform.plugins.module_utils.inventory import suggestion
 from ansible_collections.imagine.platform.plugins.module_utils.nodes import list_nodes
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     Json,
@@ -198,6 +197,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.removal import (
     Plan,
     whereabouts,
 )
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import suggestion
 
 
 def check_options(module: AnsibleModule) -> None:

@@ -161,52 +161,12 @@ import ssl
 import time
 import urllib.error
 import urllib.parse
-from typing import Any, NamedTuple
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
-STAMPS = "/run/imagine.platform"
-
-
-class Unit(NamedTuple):
-    """State of a unit as systemd tells it; C(started) is in seconds since the epoch, 0 when it does not run."""
-
-    exists: bool
-    active: bool
-    failed: bool
-    enabled: bool
-    needs_daemon_reload: bool
-    started: float
-    files: list[str]
-
-
-def newest(paths: list[str], skip: list[str], since: float) -> list[str]:
-    """Return the files below C(paths), and not below C(skip), that changed after C(since) (seconds since the epoch)."""
-    skipped = {os.path.normpath(path) for path in skip}
-    found: list[str] = []
-
-    def look(path: str) -> None:
-        if os.path.normpath(path) in skipped:
-            return
-        try:
-            status = os.lstat(path)
-        except OSError:
-            return
-        if os.path.isdir(path) and not os.path.islink(path):
-            for name in sorted(os.listdir(path)):
-                look(os.path.join(path, name))
-        elif status.st_mtime > since or (status.st_ctime > since and os.path.islink(path)):
-            found.append(path)
-
-    for path in paths:
-        look(path)
-    return found
-
-
-def below(paths: list[str], roots: list[str]) -> list[str]:
-    """Return those of C(paths) that are, or are below, one of C(roots)."""
-    return [path for path in paths if any(path == root or path.startswith(f"{root.rstrip('/')}/") for root in roots)]
+from ansible_collections.imagine.platform.plugins.module_utils.units import SystemdUnit
 
 
 def presented(address: str) -> bytes:
@@ -228,62 +188,12 @@ def certificate_in(path: str) -> bytes:
     return ssl.PEM_cert_to_DER_cert(found.group(0)) if found else b""
 
 
-class Service:
-    """One unit on this node."""
-
-    def __init__(self, module: AnsibleModule) -> None:
-        self.module = module
-        name: str = module.params["name"]
-        self.unit = name if "." in name else f"{name}.service"
-        self.stamp = os.path.join(STAMPS, f"{self.unit}.reloaded")
-
-    def systemctl(self, *arguments: str) -> str:
-        """Run systemctl and return its output; fail with systemd's words."""
-        command = [self.module.get_bin_path("systemctl", required=True), *arguments]
-        code, out, err = self.module.run_command(command)
-        if code != 0:
-            self.module.fail_json(msg=self.explain(f"systemctl {' '.join(arguments)} failed", err or out))
-        return str(out)
-
-    def explain(self, what: str, words: str) -> str:
-        """Return one line that says what failed, with the last words of the unit's journal."""
-        journalctl = self.module.get_bin_path("journalctl")
-        journal = ""
-        if journalctl:
-            journal = self.module.run_command([journalctl, "-u", self.unit, "-n", "8", "-o", "cat", "--no-pager"])[1]
-        lines = " | ".join(line.strip() for line in str(journal).splitlines() if line.strip())
-        detail = " ".join(words.split())
-        return f"{what} for {self.unit}: {detail or 'no message'}; last journal lines: {lines or 'none'}."
-
-    def read(self) -> Unit:
-        """Read the unit's state in one call."""
-        properties = "LoadState,ActiveState,UnitFileState,NeedDaemonReload,ExecMainStartTimestampMonotonic"
-        out = self.systemctl("show", "-p", f"{properties},FragmentPath,DropInPaths", self.unit)
-        values = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
-        active = values.get("ActiveState") in ("active", "reloading", "activating")
-        monotonic = int(values.get("ExecMainStartTimestampMonotonic") or 0) / 1e6
-        started = time.time() - (time.clock_gettime(time.CLOCK_MONOTONIC) - monotonic) if active and monotonic else 0.0
-        files = [values.get("FragmentPath", ""), *values.get("DropInPaths", "").split()]
-        return Unit(
-            exists=values.get("LoadState") not in ("not-found", None),
-            active=active,
-            failed=values.get("ActiveState") == "failed",
-            enabled=values.get("UnitFileState") in ("enabled", "enabled-runtime", "static", "alias"),
-            needs_daemon_reload=values.get("NeedDaemonReload") == "yes",
-            started=started,
-            files=[path for path in files if path],
-        )
-
-    def reloaded(self) -> float:
-        """Return when this module last reloaded the unit, in seconds since the epoch, or 0."""
-        try:
-            return os.stat(self.stamp).st_mtime
-        except OSError:
-            return 0.0
+class Service(SystemdUnit):
+    """One unit on this node, and what is done to it."""
 
     def mark_reloaded(self, when: float) -> None:
         """Remember that all files older than C(when) are known to the process."""
-        os.makedirs(STAMPS, mode=0o755, exist_ok=True)
+        os.makedirs(os.path.dirname(self.stamp), mode=0o755, exist_ok=True)
         with open(self.stamp, "w", encoding="ascii"):
             pass
         os.utime(self.stamp, (when, when))
@@ -346,7 +256,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = module.params
-    service = Service(module)
+    service = Service(module, options["name"])
     unit = service.read()
     if not unit.exists:
         if module.check_mode:
@@ -356,16 +266,9 @@ def main() -> None:
 
     actions: list[str] = []
     reason = ""
-    restart_stale: list[str] = []
-    reload_stale: list[str] = []
-    if unit.active:
-        restart_stale = newest([*unit.files, *options["restart_on"]], options["reload_on"], unit.started)
-        reload_stale = newest(options["reload_on"], [], max(unit.started, service.reloaded()))
-        gone = [path for path in options["changed_paths"] if module.check_mode or not os.path.lexists(path)]
-        reload_gone = below(gone, options["reload_on"])
-        reload_stale += [path for path in reload_gone if path not in reload_stale]
-        restart_gone = below(gone, [*unit.files, *options["restart_on"]])
-        restart_stale += [path for path in restart_gone if path not in [*reload_gone, *restart_stale]]
+    restart_stale, reload_stale = service.stale(
+        unit, options["restart_on"], options["reload_on"], options["changed_paths"]
+    )
     if unit.needs_daemon_reload:
         actions.append("daemon-reload")
     if unit.enabled != options["enabled"]:

@@ -487,7 +487,7 @@ class Job:
 
     def _note_plan(self, plan: Json, operation: str) -> None:
         if plan.get("Warnings"):
-            self.extra["warnings"] = [" ".join(str(plan["Warnings"]).split())]
+            self.module.warn(" ".join(str(plan["Warnings"]).split()))
         launch = plan.get("NextPeriodicLaunch") or NEVER
         if not launch.startswith(NEVER):
             self.extra["next_launch"] = launch

@@ -34,7 +34,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.certificates impo
     public_bytes,
     raw_public_bytes,
 )
-from ansible_collections.imagine.platform.plugins.module_utils.inventory import (
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import (
     LABEL,
     NODE_ROLES,
     VARIABLES,

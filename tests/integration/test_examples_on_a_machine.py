@@ -43,13 +43,13 @@ LOCAL = {"ansible_connection": "local", "ansible_become": False, "ansible_python
 
 
 @pytest.mark.examples("config_tree")
-def test_files(consul_program: str, tmp_path: Path) -> None:
+def test_files(consul_program: str, no_units: dict[str, str], tmp_path: Path) -> None:
     names = {
         "/etc/consul.d": str(tmp_path / "etc" / "consul.d"),
         "/etc/systemd": str(tmp_path / "etc" / "systemd"),
         "/etc/traefik": str(tmp_path / "etc" / "traefik"),
     }
-    consul, traefik = replaced(examples("config_tree"), names)
+    consul, service, traefik = replaced(examples("config_tree"), names)
     options = consul["imagine.platform.config_tree"]
     for item in (*options["directories"], *options["files"]):
         if item.get("group") == "consul":
@@ -64,15 +64,21 @@ def test_files(consul_program: str, tmp_path: Path) -> None:
     (tmp_path / "templates" / "consul.service.j2").write_text("[Service]\nExecStart=consul agent\n")
     (tmp_path / "templates" / "route.yml.j2").write_text("{{ host }}: {{ address }}\n")
     settings = {"datacenter": "ifca", "data_dir": str(tmp_path / "data"), "server": True, "bootstrap_expect": 1}
-    done = twice(tmp_path, {}, [consul, traefik], vars={"_consul_configuration": settings})
+    # Consul would look for it, and refuse a machine that has several.
+    settings["bind_addr"] = "127.0.0.1"
+    done = twice(tmp_path, no_units, [consul, traefik], vars={"_consul_configuration": settings})
+    assert done["Configure Consul"][0]["outdated_services"] == ["consul"]
     assert str(retired) in done["Configure Consul"][0]["removed_paths"]
     assert not retired.exists()
     assert not forgotten.exists()
     assert json.loads((retired.parent / "consul.json").read_text()) == settings
     assert (forgotten.parent / "api.yml").read_text() == "api.example.org: 10.10.0.11:8443\n"
+    play: Json = {"vars": {"_consul_configuration": settings}, "tasks": [consul, service]}
+    found = example_playbook.results(example_playbook.run(tmp_path, play, no_units, "--check"))
+    assert found[1][1]["actions"] == ["enabled", "started"]
     # The validator is asked: Consul itself refuses what it does not know.
     play = {"vars": {"_consul_configuration": {**settings, "datacentre": "x"}}, "tasks": [consul]}
-    refused = example_playbook.run(tmp_path, play, {})
+    refused = example_playbook.run(tmp_path, play, no_units)
     assert refused.returncode == 2
     assert "datacentre" in refused.stdout
     assert json.loads((retired.parent / "consul.json").read_text()) == settings
@@ -154,34 +160,31 @@ def test_disks(devices: list[str], within: list[str], tmp_path: Path) -> None:
 # Certificates
 
 
-@pytest.mark.examples("node_certificate")
+@pytest.mark.examples("node_certificate", "certificate_signature")
 def test_certificates(tmp_path: Path) -> None:
     due, install = replaced(examples("node_certificate"), {"/etc/consul.d": str(tmp_path)})
     for task in (due, install):
         for request in task["imagine.platform.node_certificate"]["requests"]:
             request.update(owner="root", group="root")
-    # As the role has it; the key of the authority is not on the node.
-    sign = {
-        "name": "Sign",
-        "community.crypto.x509_certificate_pipe": {
-            "provider": "ownca",
-            "csr_content": "{{ __certificates.pending.consul.csr }}",
-            "ownca_content": "{{ authority.certificate }}",
-            "ownca_privatekey_content": "{{ authority.private_key }}",
-            "ownca_not_after": "+30d",
-        },
-        "when": install["when"],
-        "register": "__signed",
-    }
+    (sign,) = examples("certificate_signature")
     authority = new_authority("Consul at IFCA", 30)
     secrets = {"federation_secrets": {"sites": {"ifca": {"ca": authority}}}}
-    facts = {"name": "The secrets", "ansible.builtin.set_fact": {**secrets, "cacheable": True}}
-    done = twice(tmp_path, {}, [facts, due, sign, install], vars={"authority": authority})
+    facts = {"name": "The secrets", "ansible.builtin.set_fact": {**secrets, "cacheable": True}, "no_log": True}
+    done = twice(tmp_path, {}, [facts, due, sign, install], secrets=[authority["private_key"].splitlines()[1]])
     assert done[due["name"]][0]["pending"]["consul"]["reason"]
     assert done[install["name"]][0]["changed_names"] == ["consul"]
     assert (tmp_path / "tls" / "key.pem").stat().st_mode & 0o777 == 0o600
     context = ssl.create_default_context(cafile=tmp_path / "tls" / "ca.pem")
     context.load_cert_chain(tmp_path / "tls" / "cert.pem", tmp_path / "tls" / "key.pem")
+    # Whoever has only the certificate of the authority cannot sign.
+    del authority["private_key"]
+    (tmp_path / "tls" / "cert.pem").unlink()
+    refused = example_playbook.run(tmp_path, {"tasks": [facts, due, {**sign, "no_log": False}]}, {})
+    assert refused.returncode == 2
+    assert (
+        "The authority consul of the request consul has no private_key; only who has its key can sign."
+        in refused.stdout
+    )
 
 
 # Plans, and what answers

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from ansible_collections.imagine.platform.plugins.action.inventory_findings import role_variables
-from ansible_collections.imagine.platform.plugins.module_utils.inventory import VARIABLES
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import VARIABLES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md")), CHECKOUT / "testbed" / "README.md"]

@@ -20,22 +20,23 @@ KNOWN = {
         {"id": "5", "name": "unseen-down", "status": "down"},
     ]
 }
-# The ID that a machine had before the run; nothing where it had none, and "unknown" where nobody looked.
-IDS = {
-    "ready": "1",
-    "down": "2",
-    "anew": "",
-    "restored": "9",
-    "unseen-ready": "unknown",
-    "unseen-down": "unknown",
+# The ID that a machine had before the run; nothing where it had none, and no text where nobody looked.
+PLACE = "/srv/nomad/client/client-id"
+IDS: dict[str, dict[str, str]] = {
+    "ready": {PLACE: "1"},
+    "down": {PLACE: "2"},
+    "anew": {PLACE: ""},
+    "restored": {PLACE: "9"},
+    "unseen-ready": {},
+    "unseen-down": {},
 }
 
 
 def test_newcomers_are_machines_that_nomad_does_not_know(tmp_path: Path) -> None:
     hosts: dict[str, dict[str, Any]] = {
-        name: {"node_roles": ["compute"], "__nomad_own_id": own} for name, own in IDS.items()
+        name: {"node_roles": ["compute"], "node_facts": {"texts": own}} for name, own in IDS.items()
     }
-    hosts["server"] = {"node_roles": ["server"], "__nomad_own_id": ""}
+    hosts["server"] = {"node_roles": ["server"], "node_facts": {}}
     found = evaluate("nomad", tmp_path, {"__nomad_known": KNOWN}, hosts=hosts, found="_nomad_newcomers")
     assert sorted(found["found"]) == ["anew", "restored", "unseen-down"]
 

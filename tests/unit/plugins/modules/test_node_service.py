@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -19,8 +20,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.imagine.platform.plugins.module_utils import units
 from ansible_collections.imagine.platform.plugins.module_utils.certificates import new_authority
-from ansible_collections.imagine.platform.plugins.modules import node_service
 
 Result = dict[str, Any]
 
@@ -113,7 +114,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setattr(node_service, "STAMPS", str(tmp_path / "stamps"))
+    monkeypatch.setattr(units, "STAMPS", str(tmp_path / "stamps"))
     return Systemd(home)
 
 
@@ -367,3 +368,65 @@ def test_waits_for_the_certificate_on_disk(
     assert "msg" not in service(ready={**ready, "certificate": renewed[0], "timeout": 10})
     # A certificate that nobody made yet is not waited for.
     assert "msg" not in service(ready={**ready, "certificate": str(tmp_path / "none.pem"), "timeout": 0})
+
+
+# What config_tree tells of services, so that node_service can be left out
+
+
+@pytest.fixture
+def outdated(systemd: Systemd, run_module: Callable[..., Result]) -> Callable[..., list[str]]:
+    """Whether the unit does not run with what is on disk, once a configuration with this content is written."""
+
+    def run(content: str = "{}", check: bool = False, **options: Any) -> list[str]:
+        path = systemd.config / "thing.json"
+        service = {"name": "thing", "restart_on": [str(systemd.config)], **options}
+        service.setdefault("reload_on", [str(systemd.config / "tls")])
+        file = {"path": str(path), "encoded": base64.b64encode(content.encode()).decode(), "mode": "0600"}
+        found: list[str] = run_module("config_tree", files=[file], services=[service], check=check)["outdated_services"]
+        return found
+
+    return run
+
+
+def test_what_is_outdated_is_what_would_be_done_something_to(
+    systemd: Systemd, service: Callable[..., Result], outdated: Callable[..., list[str]]
+) -> None:
+    (systemd.config / "thing.json").chmod(0o600)
+    systemd.started(50)
+    for check in (True, False):
+        assert outdated(check=check) == []
+    # In check mode the file would be another one.
+    assert outdated("[]", check=True) == ["thing"]
+    assert outdated() == []
+    assert outdated("[]") == ["thing"]
+    assert service()["actions"] == ["restarted"]
+    assert outdated("[]") == []
+    (systemd.config / "tls" / "cert.pem").write_text("another")
+    assert outdated("[]") == ["thing"]
+    assert service()["actions"] == ["reloaded"]
+    assert outdated("[]") == []
+
+
+@pytest.mark.parametrize(
+    ("properties", "options", "expected"),
+    [
+        ({"ActiveState": "failed"}, {}, ["thing"]),
+        ({"ActiveState": "inactive"}, {"started": False}, []),
+        ({"UnitFileState": "disabled"}, {}, ["thing"]),
+        ({"UnitFileState": "disabled"}, {"enabled": False}, []),
+        ({"UnitFileState": "enabled"}, {"enabled": False}, ["thing"]),
+        ({"NeedDaemonReload": "yes"}, {}, ["thing"]),
+        ({"LoadState": "not-found", "ActiveState": "inactive"}, {}, ["thing"]),
+    ],
+)
+def test_state_of_an_outdated_unit(
+    systemd: Systemd,
+    outdated: Callable[..., list[str]],
+    properties: dict[str, str],
+    options: dict[str, bool],
+    expected: list[str],
+) -> None:
+    (systemd.config / "thing.json").chmod(0o600)
+    systemd.started(50)
+    systemd.write(**properties)
+    assert outdated(**options) == expected
