@@ -69,8 +69,8 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Sign the certificates of a node that are due
-  imagine.platform.certificate_signature:
+- name: See whether the authority at hand can sign what is due
+  imagine.platform.certificate_signature: &signature
     requests:
       consul:
         csr: "{{ __certificates.pending.consul.csr }}"
@@ -79,6 +79,13 @@ EXAMPLES = r"""
       consul: "{{ ansible_facts.federation_secrets.sites.ifca.ca }}"
     days: 90
     backdated: 3600
+  delegate_to: localhost
+  check_mode: true
+  no_log: true
+  when: __certificates.pending | length > 0
+
+- name: Sign it
+  imagine.platform.certificate_signature: *signature
   delegate_to: localhost
   no_log: true
   register: __signed

@@ -16,7 +16,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible import constants as C
@@ -38,6 +39,20 @@ with contextlib.suppress(ImportError):
 
 SWITCH = "imagine_platform_direct"
 PROFILE = "legacy"
+
+
+@contextlib.contextmanager
+def surroundings(directory: str, environment: Mapping[str, str]) -> Iterator[None]:
+    """Work in a directory and with these variables; all items of a loop share the process."""
+    before = os.getcwd(), dict(os.environ)
+    os.chdir(directory)
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.chdir(before[0])
+        os.environ.clear()
+        os.environ.update(before[1])
 
 
 class Direct(ActionBase):
@@ -83,10 +98,8 @@ class Direct(ActionBase):
         self._update_module_args(action, arguments, variables)
         # A module removes its own when its process ends, which it does not do here. Ansible removes this one.
         arguments["_ansible_tmpdir"] = C.DEFAULT_LOCAL_TMP
-        environment: dict[str, str] = {}
+        environment: dict[str, Any] = {}
         self._compute_environment_string(environment)
-        # The process ends with the task, so nothing has to be put back.
-        os.environ.update(environment)
         encoder = get_module_encoder(PROFILE, Direction.CONTROLLER_TO_MODULE)
         basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}, cls=encoder).encode()
         basic._ANSIBLE_PROFILE = PROFILE
@@ -94,11 +107,23 @@ class Direct(ActionBase):
         # Elsewhere in this process they are shown at once, and would be missing in the result.
         basic.warn = lambda warning, **_details: warnings.append(warning)
         output, errors = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), contextlib.suppress(SystemExit):
-            importlib.import_module(f"ansible_collections.{namespace}.{collection}.plugins.modules.{module}").main()
-        result: dict[str, Any] = self._parse_returned_data(
-            {"stdout": output.getvalue(), "stderr": errors.getvalue()}, PROFILE
-        )
+        try:
+            with (
+                # Paths are relative to the playbook, as where a process is started for a module.
+                surroundings(self._loader.get_basedir(), {name: str(value) for name, value in environment.items()}),
+                contextlib.redirect_stdout(output),
+                contextlib.redirect_stderr(errors),
+                contextlib.suppress(SystemExit),
+            ):
+                importlib.import_module(f"ansible_collections.{namespace}.{collection}.plugins.modules.{module}").main()
+        except Exception as error:  # noqa: BLE001 - whatever a module raises is its failure
+            return {
+                "failed": True,
+                "msg": f"{name} broke off: {type(error).__name__}: {error}",
+                "exception": traceback.format_exc(),
+            }
+        answer = {"stdout": output.getvalue(), "stderr": errors.getvalue()}
+        result: dict[str, Any] = self._parse_returned_data(answer, PROFILE)
         if warnings:
             result["warnings"] = [*result.get("warnings", []), *warnings]
         return result

@@ -106,3 +106,23 @@ def test_a_process_of_its_own_where_it_is_wanted(tmp_path: Path, environment: di
     code, results, started = outcomes(tmp_path / "play", play, environment, True)
     assert (code, started) == (0, True)
     assert results[0]["policies"] is not None
+
+
+def test_items_of_a_loop_do_not_see_one_another(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A file beside the playbook is found, and what the environment of one item has is gone for the next."""
+    (tmp_path / "direct").mkdir()
+    (tmp_path / "usual").mkdir()
+    certificate = Path(environment.pop("NOMAD_CACERT")).read_text(encoding="utf-8")
+    for directory in ("direct", "usual"):
+        (tmp_path / directory / "beside.pem").write_text(certificate, encoding="utf-8")
+    token = environment.pop("NOMAD_TOKEN")
+    task = {
+        "name": "Read",
+        "imagine.platform.nomad_scheduler_config_info": {"nomad_ca_cert": "beside.pem"},
+        "loop": [{"NOMAD_TOKEN": token, "A_NUMBER": 1}, {}],
+        "loop_control": {"label": "one"},
+        "environment": "{{ item }}",
+        "ignore_errors": True,
+    }
+    _code, results = both(tmp_path, {"tasks": [task]}, environment)
+    assert [one.get("failed", False) for one in results[0]["results"]] == [False, True]

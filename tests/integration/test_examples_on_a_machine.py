@@ -166,11 +166,11 @@ def test_certificates(tmp_path: Path) -> None:
     for task in (due, install):
         for request in task["imagine.platform.node_certificate"]["requests"]:
             request.update(owner="root", group="root")
-    (sign,) = examples("certificate_signature")
+    look, sign = examples("certificate_signature")
     authority = new_authority("Consul at IFCA", 30)
     secrets = {"federation_secrets": {"sites": {"ifca": {"ca": authority}}}}
     facts = {"name": "The secrets", "ansible.builtin.set_fact": {**secrets, "cacheable": True}, "no_log": True}
-    done = twice(tmp_path, {}, [facts, due, sign, install], secrets=[authority["private_key"].splitlines()[1]])
+    done = twice(tmp_path, {}, [facts, due, look, sign, install], secrets=[authority["private_key"].splitlines()[1]])
     assert done[due["name"]][0]["pending"]["consul"]["reason"]
     assert done[install["name"]][0]["changed_names"] == ["consul"]
     assert (tmp_path / "tls" / "key.pem").stat().st_mode & 0o777 == 0o600

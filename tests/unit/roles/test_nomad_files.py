@@ -18,6 +18,7 @@ KNOWN = {
         {"id": "3", "name": "anew", "status": "ready"},
         {"id": "4", "name": "unseen-ready", "status": "ready"},
         {"id": "5", "name": "unseen-down", "status": "down"},
+        {"id": "6", "name": "elsewhere", "status": "ready"},
     ]
 }
 # The ID that a machine had before the run; nothing where it had none, and no text where nobody looked.
@@ -27,6 +28,8 @@ IDS: dict[str, dict[str, str]] = {
     "down": {PLACE: "2"},
     "anew": {PLACE: ""},
     "restored": {PLACE: "9"},
+    # Preflight looks wherever the data might be.
+    "elsewhere": {"/var/lib/nomad/client/client-id": "", PLACE: "6", "/srv/data/nomad/client/client-id": ""},
     "unseen-ready": {},
     "unseen-down": {},
 }
@@ -34,7 +37,8 @@ IDS: dict[str, dict[str, str]] = {
 
 def test_newcomers_are_machines_that_nomad_does_not_know(tmp_path: Path) -> None:
     hosts: dict[str, dict[str, Any]] = {
-        name: {"node_roles": ["compute"], "node_facts": {"texts": own}} for name, own in IDS.items()
+        name: {"node_roles": ["compute"], "node_facts": {"texts": own}, "nomad_data_dir": "/srv/nomad"}
+        for name, own in IDS.items()
     }
     hosts["server"] = {"node_roles": ["server"], "node_facts": {}}
     found = evaluate("nomad", tmp_path, {"__nomad_known": KNOWN}, hosts=hosts, found="_nomad_newcomers")
