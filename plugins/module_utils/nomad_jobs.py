@@ -31,6 +31,8 @@ INVALID = re.compile(r"\b\d+ errors? occurred|validation failed|[Mm]issing job")
 FINITE = ("batch", "sysbatch")
 # Types of jobs that run on every node that fits.
 EVERYWHERE = ("system", "sysbatch")
+# The scheduler's word for a node like one that it has ruled out before.
+SAME_CLASS = "computed class ineligible"
 
 
 def read_job(client: NomadClient, namespace: str, identifier: str) -> Json | None:
@@ -496,14 +498,27 @@ def explain_placement(client: NomadClient, job: Mapping[str, Any], hopeless_only
     if hopeless_only and int(metrics.get("NodesExhausted") or 0):
         return None
     return (
-        f"No node takes {job['Name']}: {tell_metrics(metrics)}; the job is registered and "
+        f"No node takes {job['Name']}: {tell_metrics(metrics, constraints_of(job))}; the job is registered and "
         "starts as soon as a node fits: change the nodes' metadata or what the job asks for."
     )
 
 
-def tell_metrics(metrics: Mapping[str, Any]) -> str:
-    """What the scheduler says of the nodes that it considered."""
-    filtered = sorted((metrics.get("ConstraintFiltered") or {}).items())
+def constraints_of(job: Mapping[str, Any]) -> list[str]:
+    """The constraints of a job, its groups and their tasks, as the scheduler words them."""
+    groups = job.get("TaskGroups") or []
+    levels = [job, *groups, *(task for group in groups for task in group.get("Tasks") or [])]
+    found = [one for level in levels for one in level.get("Constraints") or []]
+    return [f"{one.get('LTarget', '')} {one.get('Operand', '')} {one.get('RTarget', '')}".strip() for one in found]
+
+
+def tell_metrics(metrics: Mapping[str, Any], constraints: Sequence[str] = ()) -> str:
+    """What the scheduler says of the nodes that it considered, for a job with these constraints."""
+    # It names the constraint once, and may be asked again before anybody has read the answer.
+    unnamed = f"one of the job's constraints ({'; '.join(constraints)})" if constraints else SAME_CLASS
+    filtered = sorted(
+        (unnamed if name == SAME_CLASS else name, count)
+        for name, count in (metrics.get("ConstraintFiltered") or {}).items()
+    )
     wanting = sorted((metrics.get("DimensionExhausted") or {}).items())
     reasons = [f"{count} of them by {name}" for name, count in filtered]
     reasons += [f"{count} of them for want of {name}" for name, count in wanting]

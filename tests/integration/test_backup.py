@@ -286,7 +286,7 @@ def test_a_new_consul_server_needs_the_id_of_the_one_that_it_replaces(
             (found,) = eventually(lambda: ask(new, "catalog/service/probe"))
             assert (found["Node"], found["ID"]) == ("ifca-server", node_id)
         else:
+            # Until Consul finds out that the other machine is gone.
             eventually(lambda: "is reserved by node" in (new.directory / "agent.log").read_text(errors="replace"))
-            assert ask(new, "catalog/service/probe") == []
     finally:
         stop_agent(new)

@@ -84,6 +84,19 @@ def test_why_nothing_is_placed() -> None:
     assert reason is not None
     assert "6 considered, 6 ruled out, 0 full (6 of them by ${meta.status} regexp ready)" in reason
 
+    # Nomad names a constraint only for the first node of a kind, and only until it is asked again.
+    again: Any = Client(evaluations=[evaluation(12, NodesEvaluated=1, ConstraintFiltered={nomad_jobs.SAME_CLASS: 1})])
+    constraints = [{"LTarget": "${node.datacenter}", "Operand": "=", "RTarget": "nowhere"}]
+    inner = [{"LTarget": "${meta.status}", "RTarget": "ready", "Operand": "regexp"}]
+    constrained = {**JOB, "Constraints": constraints, "TaskGroups": [{"Tasks": [{"Constraints": inner}]}]}
+    assert (
+        "(1 of them by one of the job's constraints (${node.datacenter} = nowhere; ${meta.status} regexp ready))"
+        in str(nomad_jobs.explain_placement(again, constrained, hopeless_only=True))
+    )
+    assert "(1 of them by computed class ineligible)" in str(
+        nomad_jobs.explain_placement(again, JOB, hopeless_only=True)
+    )
+
     full: Any = Client(
         evaluations=[evaluation(11, NodesEvaluated=2, NodesExhausted=2, DimensionExhausted={"memory": 2})]
     )
