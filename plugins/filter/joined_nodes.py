@@ -74,7 +74,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.imagine.platform.plugins.module_utils.federation import MISSING, NO_CLIENT
-from ansible_collections.imagine.platform.plugins.module_utils.inventory import suggestion
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import suggestion
 
 Json = dict[str, Any]
 SERVER, INGRESS = "server", "ingress"
