@@ -4,20 +4,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.imagine.platform.plugins.plugin_utils.controller import plain
-from ansible_collections.imagine.platform.plugins.plugin_utils.direct import Direct
-
-# Loaded once, before the processes of tasks are started.
-with contextlib.suppress(ImportError):
-    import ansible_collections.community.crypto.plugins.modules.x509_certificate_pipe  # noqa: F401
-    import cryptography.x509  # noqa: F401
+from ansible_collections.imagine.platform.plugins.plugin_utils.direct import Direct, preload
 
 SIGNER = "community.crypto.x509_certificate_pipe"
+preload("ansible_collections.community.crypto.plugins.modules.x509_certificate_pipe", "cryptography.x509")
 SPECIFICATION: dict[str, Any] = {
     "requests": {"type": "dict", "required": True},
     "authorities": {"type": "dict", "required": True, "no_log": True},

@@ -33,12 +33,18 @@ try:
 except ImportError:
     get_module_encoder = None
 
-# Loaded when the first task with this action is queued, so that all tasks after it find it loaded.
-with contextlib.suppress(ImportError):
-    import ansible_collections.imagine.platform.plugins.module_utils.nomad  # noqa: F401
-
 SWITCH = "imagine_platform_direct"
 PROFILE = "legacy"
+
+
+def preload(*names: str) -> None:
+    """Load modules of Python that are installed, when the first task with an action is queued: others find them."""
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+preload("ansible_collections.imagine.platform.plugins.module_utils.nomad")
 
 
 @contextlib.contextmanager
