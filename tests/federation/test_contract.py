@@ -14,10 +14,12 @@ from federation import Federation, Node, ask
 
 
 def nodes_of_nomad(federation: Federation) -> dict[str, dict[str, Any]]:
-    """Return Nomad's own view of each node, by name."""
+    """Return Nomad's own view of each node of the inventory's sites, by name; others may have joined with their own."""
     token = federation.secrets["nomad"]["tokens"]["operator"]
     listed = federation.nomad("/v1/nodes?resources=true", token).json()
-    return {entry["Name"]: federation.nomad(f"/v1/node/{entry['ID']}", token).json() for entry in listed}
+    sites = {node.site for node in federation.nodes.values()}
+    ours = [entry for entry in listed if entry["Datacenter"] in sites]
+    return {entry["Name"]: federation.nomad(f"/v1/node/{entry['ID']}", token).json() for entry in ours}
 
 
 def test_region_and_leader(federation: Federation) -> None:

@@ -650,6 +650,7 @@ def test_no_foreign_node_registers(site: Operator, federation: Federation, walto
         "name": "ifca-rogue",
         "data_dir": "/root/rogue",
         "bind_addr": "127.0.0.1",
+        "advertise": dict.fromkeys(("http", "rpc", "serf"), node.address),
         "ports": {"http": 24646, "rpc": 24647, "serf": 24648},
         "acl": {"enabled": True},
         "tls": {"http": True, "rpc": True, "verify_server_hostname": True, **tls},
