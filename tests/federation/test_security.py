@@ -158,9 +158,9 @@ def test_the_search_for_secrets_finds_them_where_they_belong(federation: Federat
 def test_no_secret_in_files_that_others_can_read(federation: Federation, node: Node) -> None:
     # Nobody looks for the files, since those in a closed directory are out of reach whatever their own mode.
     command = (
-        f"{KEEP}setpriv --reuid=65534 --regid=65534 --clear-groups find / -xdev "
-        "\\( -path /proc -o -path /sys \\) -prune -o -type f -readable -size -4M -print0 2>/dev/null | xargs -0 grep -lF -f /run/secrets.check; "
-        "rm -f /run/secrets.check"
+        f"{KEEP}cd / && setpriv --reuid=65534 --regid=65534 --clear-groups find / -xdev "
+        "\\( -path /proc -o -path /sys \\) -prune -o -type f -readable -size -4M -print0 2>/dev/null "
+        "| xargs -0 grep -lF -f /run/secrets.check; rm -f /run/secrets.check"
     )
     assert find_secrets(federation, node, command).split() == []
 
