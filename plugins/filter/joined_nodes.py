@@ -77,7 +77,8 @@ from ansible_collections.imagine.platform.plugins.module_utils.federation import
 from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import suggestion
 
 Json = dict[str, Any]
-SERVER, INGRESS = "server", "ingress"
+SERVER = "server"
+INGRESS = "ingress"
 LEAVING = "leaving"
 
 
