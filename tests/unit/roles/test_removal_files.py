@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 imagine.platform contributors
-"""What goes out of the file of secrets with a node."""
+"""What a removal takes out of the file of secrets, and off the machine."""
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 from rendering import evaluate
@@ -23,3 +24,19 @@ def test_tokens_of_a_node_go_with_what_is_noted_of_its_rotations(tmp_path: Path)
         "sites": {"ifca": {"consul_tokens": {"b": {"agent": "y"}}}},
         "rotations": {"certificates.b": {}},
     }
+
+
+def test_what_is_mounted_below_nomads_data_is_unmounted_from_the_inside_out(tmp_path: Path) -> None:
+    mounts = (
+        "overlay / overlay rw,relatime 0 0\n"
+        "tmpfs /var/lib/nomad/alloc/1/main/secrets tmpfs rw 0 0\n"
+        "tmpfs /var/lib/nomad/alloc/1 tmpfs rw 0 0\n"
+        "tmpfs /var/lib/nomad-other tmpfs rw 0 0\n"
+    )
+    given = {
+        "__node_remove_config": {"content": base64.b64encode(b'{"data_dir": "/var/lib/nomad"}').decode()},
+        "__node_remove_mounts": {"content": base64.b64encode(mounts.encode()).decode()},
+    }
+    found = evaluate("node_remove", tmp_path, given, found="_node_remove_mounts")["found"]
+    assert found == ["/var/lib/nomad/alloc/1/main/secrets", "/var/lib/nomad/alloc/1"]
+    assert evaluate("node_remove", tmp_path, {}, found="_node_remove_mounts")["found"] == []
