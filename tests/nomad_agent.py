@@ -77,14 +77,15 @@ def start_agent(directory: Path, binary: str | Path, name: str = "node-1") -> Ag
             [str(binary), "agent", "-dev", f"-config={directory / 'agent.json'}"],
             stdout=log,
             stderr=log,
-            env={"PATH": os.environ["PATH"], "HOME": str(directory)},
+            env={"PATH": os.environ["PATH"], "HOME": str(directory), "TMPDIR": str(directory)},
         )
     return AgentProcess(f"https://127.0.0.1:{http}", directory, process)
 
 
 class Running(Protocol):
-    """What has a process."""
+    """What has a process and a directory of its own."""
 
+    directory: Path
     process: subprocess.Popen[bytes]
 
 
@@ -96,6 +97,14 @@ def stop_agent(agent: Running) -> None:
     except subprocess.TimeoutExpired:
         agent.process.kill()
         agent.process.wait(10)
+    unmount_below(agent.directory)
+
+
+def unmount_below(directory: Path) -> None:
+    """What a client leaves mounted when it ends could not be removed."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for place in reversed([one for one in mounts if one.startswith(f"{directory}/")]):
+        subprocess.run(["umount", place], check=True)
 
 
 @dataclass
@@ -114,7 +123,7 @@ class Server:
                 [self.binary, "agent", f"-config={self.directory / 'agent.json'}"],
                 stdout=log,
                 stderr=log,
-                env={"PATH": os.environ["PATH"], "HOME": str(self.directory)},
+                env={"PATH": os.environ["PATH"], "HOME": str(self.directory), "TMPDIR": str(self.directory)},
             )
 
     @property
@@ -164,7 +173,7 @@ def make_client(home: Path, certificates: Path, rpc: int, name: str, binary: str
 
 @contextlib.contextmanager
 def client_beside(agent: AgentProcess, home: Path, name: str) -> Iterator[Server]:
-    """One more client of an agent; what it leaves mounted when it ends could not be removed."""
+    """One more client of an agent."""
     rpc = json.loads((agent.directory / "agent.json").read_text())["ports"]["rpc"]
     client = make_client(home, agent.directory, rpc, name, os.environ["NOMAD_BINARY"])
     client.start()
@@ -172,9 +181,7 @@ def client_beside(agent: AgentProcess, home: Path, name: str) -> Iterator[Server
         yield client
     finally:
         client.kill()
-        mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-        for place in reversed([one for one in mounts if one.startswith(f"{home}/")]):
-            subprocess.run(["umount", place], check=True)
+        unmount_below(home)
 
 
 @dataclass
@@ -207,6 +214,8 @@ def make_cluster(directory: Path, binary: str | Path) -> Cluster:
         config = {
             **agent_config(directory, f"server-{number}", http, rpc, serf),
             **LOOPBACK,
+            # On a busy machine a follower hears of its leader more than 200 ms late without being ill.
+            "autopilot": {"last_contact_threshold": "2s"},
             "data_dir": str(home / "data"),
             "server": {
                 "enabled": True,

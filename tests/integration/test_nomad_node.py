@@ -72,6 +72,6 @@ def test_drain(nomad: Any, node: dict[str, Any]) -> None:
 
 
 def test_mistakes(nomad: Any, node: dict[str, Any]) -> None:
-    assert "(known: node-1)" in nomad("nomad_node", fails=True, name="ghost", eligibility="eligible")["msg"]
+    assert "(known: node-1" in nomad("nomad_node", fails=True, name="ghost", eligibility="eligible")["msg"]
     assert "at once" in nomad("nomad_node", fails=True, name="node-1", drain=True, eligibility="eligible")["msg"]
     assert "the key 'a b'" in nomad("nomad_node", fails=True, name="node-1", meta={"a b": "c"})["msg"]

@@ -70,7 +70,7 @@ def test_autopilot_configuration(healthy: Any) -> None:
     assert before["changed"] is False
     for option, value, other, shown in (
         ("cleanup_dead_servers", False, True, False),
-        ("last_contact_threshold", "1500ms", "200ms", "1s500ms"),
+        ("last_contact_threshold", "1500ms", "2s", "1s500ms"),
         ("max_trailing_logs", 500, 250, 500),
         ("min_quorum", 3, 0, 3),
         ("server_stabilization_time", "1m", "10s", "1m"),
