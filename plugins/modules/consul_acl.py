@@ -98,6 +98,10 @@ options:
         type: list
         elements: str
         default: []
+      service_identities:
+        description: Names of services that the token may register. Those of a token stay where this is not given.
+        type: list
+        elements: str
   auth_methods:
     description: Authentication methods, identified by name.
     type: list
@@ -427,20 +431,27 @@ class Tokens(Acl):
             else f"{entry['NodeName']} in {entry['Datacenter']}"
             for entry in raw.get("NodeIdentities") or []
         ]
-        return {
+        state = {
             "description": text(raw, "Description"),
             "policies": sorted({entry["Name"] for entry in raw.get("Policies") or []}),
             "node_identities": sorted(set(identities)),
         }
+        if item["service_identities"] is not None:
+            services = {entry["ServiceName"] for entry in raw.get("ServiceIdentities") or []}
+            state["service_identities"] = sorted(services)
+        return state
 
     def body(self, item: Mapping[str, Any]) -> Json:
-        return {
+        body = {
             "AccessorID": item["accessor_id"],
             "SecretID": item["secret_id"],
             "Description": item["description"],
             "Policies": links(item["policies"]),
             "NodeIdentities": [{"NodeName": name, "Datacenter": self.datacenter} for name in item["node_identities"]],
         }
+        if item["service_identities"] is not None:
+            body["ServiceIdentities"] = [{"ServiceName": name} for name in item["service_identities"]]
+        return body
 
     def address(self, raw: Mapping[str, Any]) -> str:
         return f"{self.path}/{raw['AccessorID']}"
@@ -589,6 +600,7 @@ def argument_spec() -> Json:
                 description=text,
                 policies=names,
                 node_identities=names,
+                service_identities={"type": "list", "elements": "str"},
             ),
             "no_log": False,
         },

@@ -127,6 +127,28 @@ def test_tokens(acl: Callable[..., Result], stub: Any) -> None:
     assert "exists with another secret" in acl(tokens=[token])["msg"]
 
 
+def test_services_of_tokens(acl: Callable[..., Result], stub: Any) -> None:
+    token = {"accessor_id": "a1", "secret_id": "s3cret", "description": "api"}
+    raw = {
+        "AccessorID": "a1",
+        "SecretID": "s3cret",
+        "Description": "api",
+        "ServiceIdentities": [{"ServiceName": "api"}],
+    }
+    stub.on("GET", "/v1/agent/self", {"Config": {"Datacenter": "ifca"}})
+    stub.on("GET", "/v1/acl/token/a1", "ACL not found", status=403)
+    stub.on("PUT", "/v1/acl/token", raw)
+    wanted = {**token, "service_identities": ["api"]}
+    assert acl(tokens=[wanted])["operations"] == {"token api": "create"}
+    assert stub.written()[0][2]["ServiceIdentities"] == [{"ServiceName": "api"}]
+    stub.on("GET", "/v1/acl/token/a1", raw)
+    stub.on("PUT", "/v1/acl/token/a1", raw)
+    assert acl(tokens=[wanted])["changed"] is False
+    assert acl(tokens=[token])["changed"] is False
+    assert acl(tokens=[{**token, "service_identities": []}])["operations"] == {"token api": "update"}
+    assert stub.written()[1][2]["ServiceIdentities"] == []
+
+
 def test_revoked_secrets(acl: Callable[..., Result], stub: Any) -> None:
     stub.on("GET", "/v1/acl/token/self", {"AccessorID": "a1", "Description": "traefik on ifca-server"})
     stub.on("DELETE", "/v1/acl/token/a1", True)
