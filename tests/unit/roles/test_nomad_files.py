@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,34 @@ def test_servers_that_ask_for_introductions(tmp_path: Path, variables: dict[str,
     found = evaluate("nomad", tmp_path, given, config="_nomad_config")["config"]
     assert ("client_introduction" in found["server"]) is asked
     assert found["server"]["enabled"] is True
+
+
+def test_machines_that_were_replaced(tmp_path: Path) -> None:
+    def node(number: str, name: str, status: str = "ready", site: str = "ifca") -> dict[str, str]:
+        return {"id": number, "name": name, "status": status, "datacenter": site}
+
+    read = {"__nomad_client_id": {"content": base64.b64encode(b"11\n").decode()}}
+    common = {"node_roles": ["compute"], "site_name": "ifca", "nomad_data_dir": "/srv/nomad"}
+    hosts: dict[str, dict[str, Any]] = {
+        "new": {**common, **read, "node_facts": {"texts": {PLACE: ""}}},
+        "interrupted": {**common, "node_facts": {"texts": {PLACE: "12"}}},
+        "unseen": {**common, "node_facts": {}},
+        "lost": {**common, "node_facts": {"texts": {PLACE: "14"}}},
+    }
+    registered = {
+        "nodes": [
+            *[node("1", "new"), node("11", "new"), node("2", "interrupted"), node("12", "interrupted")],
+            *[node("3", "unseen"), node("4", "unseen"), node("14", "lost"), node("5", "lost", site="incd")],
+        ],
+        "forerunners": [node("6", "lost", "down"), node("7", "elsewhere", "down")],
+    }
+    found = evaluate(
+        "nomad",
+        tmp_path,
+        {"__nomad_registered": registered},
+        hosts=hosts,
+        own="_nomad_own_ids",
+        gone="_nomad_forerunners",
+    )
+    assert found["own"] == {"new": "11", "interrupted": "12", "lost": "14"}
+    assert sorted(found["gone"]) == ["1", "2", "6"]
