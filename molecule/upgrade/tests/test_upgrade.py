@@ -46,9 +46,15 @@ def running_versions(federation: Federation) -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def targets(federation: Federation) -> Iterator[list[Target]]:
-    """A federation of the old versions, with a module at each site."""
+def federation() -> Federation:
+    """A federation of the old versions; its secrets can be read once it is deployed."""
     play("imagine.platform.deploy", **OLD)
+    return Federation()
+
+
+@pytest.fixture(scope="module")
+def targets(federation: Federation) -> Iterator[list[Target]]:
+    """A module at each site."""
     deploy_modules(federation)
     yield [module_at(federation, site) for site in federation.sites]
     purge_jobs(federation)
