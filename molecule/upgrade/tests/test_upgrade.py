@@ -103,7 +103,7 @@ def test_upgrade_from_the_versions_before(
     with Load(targets) as load:
         load.settle()
         # Stopped in the middle, between a node's new binaries and their start, and once more while a node makes way.
-        kill_at(UPGRADE, "Restart Nomad servers one after the other where a file changed, and wait for the leader")
+        kill_at(UPGRADE, "Write the configuration of Nomad")
         kill_at(UPGRADE, "Drain the node", occurrence=2)
         play(UPGRADE)
         load.wait(5)
