@@ -100,6 +100,8 @@ def describe(node: Mapping[str, Any]) -> Json:
         "node_pool": node.get("NodePool") or "",
         "drivers": drivers,
     }
+    if "Attributes" in node:
+        described["consul_version"] = attributes.get("consul.version") or ""
     if "Meta" in node:
         described["meta"] = dict(sorted((node["Meta"] or {}).items()))
     resources = node.get("NodeResources")

@@ -131,6 +131,11 @@ nodes:
       type: dict
       sample:
         docker: {detected: true, healthy: true}
+    consul_version:
+      description: Version of the Consul that the node has found on its machine, empty as long as it has found none.
+      returned: with O(details)
+      type: str
+      sample: 1.22.6
     meta:
       description: Metadata, the dynamic over the static.
       returned: with O(details)

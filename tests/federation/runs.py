@@ -110,7 +110,10 @@ def _kill(words: Sequence[str], delay: float, there: Callable[[str], bool]) -> t
 
 
 def kill_at(name: str, task: str, *arguments: str, occurrence: int = 1, **variables: Any) -> None:
-    """Kill a playbook as soon as it begins a task for the given time; the run must get there."""
+    """Kill a playbook as soon as it shows a task for the given time; the run must get there.
+
+    Without what is skipped, Ansible shows a task together with the first result that it has of it.
+    """
     left = occurrence
 
     def there(begun: str) -> bool:

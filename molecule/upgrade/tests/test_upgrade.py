@@ -46,9 +46,15 @@ def running_versions(federation: Federation) -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def targets(federation: Federation) -> Iterator[list[Target]]:
-    """A federation of the old versions, with a module at each site."""
+def federation() -> Federation:
+    """A federation of the old versions; its secrets can be read once it is deployed."""
     play("imagine.platform.deploy", **OLD)
+    return Federation()
+
+
+@pytest.fixture(scope="module")
+def targets(federation: Federation) -> Iterator[list[Target]]:
+    """A module at each site."""
     deploy_modules(federation)
     yield [module_at(federation, site) for site in federation.sites]
     purge_jobs(federation)
@@ -97,7 +103,7 @@ def test_upgrade_from_the_versions_before(
     with Load(targets) as load:
         load.settle()
         # Stopped in the middle, between a node's new binaries and their start, and once more while a node makes way.
-        kill_at(UPGRADE, "Restart Nomad servers one after the other where a file changed, and wait for the leader")
+        kill_at(UPGRADE, "Write the configuration of Nomad")
         kill_at(UPGRADE, "Drain the node", occurrence=2)
         play(UPGRADE)
         load.wait(5)

@@ -17,6 +17,7 @@ traefik-gate open                                open it
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -29,6 +30,8 @@ STATE = "/var/lib/traefik-gate/routers.json"
 DRAIN_SECONDS = 3.0
 SETTLE_SECONDS = 1.0
 SERVE_SECONDS = 15.0
+CATALOGUE_SECONDS = 45.0
+CATALOGUE = "@consulcatalog"
 PAUSE = 0.02
 LISTEN, SYN_RECEIVED, ESTABLISHED = "0A", "03", "01"
 
@@ -122,17 +125,28 @@ def expected() -> set[str]:
 
 
 def until_served(url: str) -> bool:
-    """Wait until it serves all of that again; not for ever, since a job may have ended in the meantime."""
+    """Wait until it serves all of that again; not for ever, since a job may have ended in the meantime.
+
+    Longer where it has nothing of the catalogue at all: after a reboot the site's Consul may have no leader yet.
+    """
     wanted = expected()
-    deadline = time.monotonic() + SERVE_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if wanted <= routers(url):
-                return True
-        except (OSError, ValueError):
-            pass  # it does not answer yet
+    began = time.monotonic()
+    while True:
+        found: set[str] = set()
+        # It may not answer yet.
+        with contextlib.suppress(OSError, ValueError):
+            found = routers(url)
+        if wanted <= found:
+            return True
+        unread = has_catalogue(wanted) and not has_catalogue(found)
+        if time.monotonic() >= began + (CATALOGUE_SECONDS if unread else SERVE_SECONDS):
+            return False
         time.sleep(PAUSE)
-    return False
+
+
+def has_catalogue(names: set[str]) -> bool:
+    """Whether any of these routers comes from Consul's catalogue."""
+    return any(name.endswith(CATALOGUE) for name in names)
 
 
 def until_accepted(ports: list[int]) -> None:

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +28,7 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "STATE", str(tmp_path / "state" / "routers.json"))
     monkeypatch.setattr(module, "SERVE_SECONDS", 1.0)
+    monkeypatch.setattr(module, "CATALOGUE_SECONDS", 2.0)
     return module
 
 
@@ -105,6 +107,21 @@ def test_it_waits_for_the_routes_that_there_were(gate: Any, traefik: Traefik) ->
     later.start()
     assert gate.until_served(traefik.url)
     later.join()
+
+
+def test_it_waits_longer_for_a_catalogue_that_it_has_not_read(gate: Any, traefik: Traefik) -> None:
+    traefik.serve("www-websecure@file", "a-api@consulcatalog", "b-api@consulcatalog")
+    gate.remember(traefik.url)
+    traefik.serve("www-websecure@file")
+    later = threading.Timer(1.4, traefik.serve, ["www-websecure@file", "a-api@consulcatalog", "b-api@consulcatalog"])
+    later.start()
+    assert gate.until_served(traefik.url)
+    later.join()
+    # What is missing in one that it has read has ended.
+    traefik.serve("www-websecure@file", "a-api@consulcatalog")
+    began = time.monotonic()
+    assert not gate.until_served(traefik.url)
+    assert time.monotonic() - began < 1.8
 
 
 def test_routes_with_an_error_do_not_count(gate: Any, traefik: Traefik) -> None:

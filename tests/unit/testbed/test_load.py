@@ -126,6 +126,15 @@ def test_a_client_that_cannot_connect_goes_on_to_the_next_address_if_it_may(targ
     assert len(sent.failures()) == len(sent.requests) > 0
 
 
+def test_a_client_that_has_connected_waits_as_long_as_others(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("load.FAILOVER_SECONDS", 0.5)
+    both = replace(target, path="/slow", addresses=("127.0.0.1", "127.0.0.1"))
+    with Load([both], rate=RATE, failover=True) as load:
+        load.wait(0.3)
+    assert load.requests
+    assert load.failures() == []
+
+
 def test_changes_are_read_from_the_recap() -> None:
     recap = "PLAY RECAP ***\na : ok=1    changed=2    unreachable=0\nb-c                  : ok=12   changed=0 x\n"
     run = Run(0, recap)

@@ -39,7 +39,7 @@ def test_description() -> None:
         "a",
         Drivers={"docker": {"Detected": True, "Healthy": False}, "exec": {}},
         HTTPAddr="10.0.0.1:4646",
-        Attributes={"nomad.version": "1.11.3"},
+        Attributes={"nomad.version": "1.11.3", "consul.version": "1.22.6"},
         Meta={"b": "2", "a": "1"},
         DrainStrategy={"Deadline": 1},
         NodeResources={
@@ -55,6 +55,9 @@ def test_description() -> None:
         "exec": {"detected": False, "healthy": False},
     }
     assert (told["address"], told["version"], told["draining"]) == ("10.0.0.1", "1.11.3", True)
+    assert told["consul_version"] == "1.22.6"
+    assert nodes.describe({**full, "Attributes": {}})["consul_version"] == ""
+    assert "consul_version" not in nodes.describe(node("a"))
     assert list(told["meta"]) == ["a", "b"]
     assert told["resources"]["devices"] == [{"type": "nvidia/gpu", "model": "Tesla T4", "count": 2}]
     assert "meta" not in nodes.describe(node("a"))
