@@ -109,8 +109,8 @@ def _kill(words: Sequence[str], delay: float, there: Callable[[str], bool]) -> t
     return reached, "".join(seen)
 
 
-def kill_at(name: str, task: str, *arguments: str, occurrence: int = 1, **variables: Any) -> None:
-    """Kill a playbook as soon as it begins a task for the given time; the run must get there."""
+def kill_at(name: str, task: str, *arguments: str, occurrence: int = 1, **variables: Any) -> str:
+    """Kill a playbook as soon as it begins a task for the given time, and return what it said; it must get there."""
     left = occurrence
 
     def there(begun: str) -> bool:
@@ -120,6 +120,7 @@ def kill_at(name: str, task: str, *arguments: str, occurrence: int = 1, **variab
 
     reached, output = _kill(command(name, *arguments, **variables), 0, there)
     assert reached, f"{name} did not come to '{task}': {output[-8000:]}"
+    return " ".join(output.split())
 
 
 def kill_in(name: str, number: int, delay: float, *arguments: str) -> str:
