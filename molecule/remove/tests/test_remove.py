@@ -377,7 +377,7 @@ def test_a_site_with_the_leader(state: State, federation: Federation, jobs: Jobs
         state.nomad(f"/v1/operator/raft/transfer-leadership?id={peer}", "PUT")
         until("tubitak-server leads", 60, lambda: state.leader() == "tubitak-server")
     jobs.start("stays", "service", needs("tubitak-compute"))
-    options = {"site_remove_site": "tubitak", "site_remove_jobs": "stop", "site_remove_drain_deadline": DEADLINE}
+    options: Json = {"site_remove_site": "tubitak", "site_remove_jobs": "stop", "site_remove_drain_deadline": DEADLINE}
     with Client(federation, "ifca", digits) as client:
         told = [kill_at("imagine.platform.site_remove", task, **options) for task in KILLED_AT]
         started = time.monotonic()
