@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -83,6 +84,18 @@ def play(
     return execute(command(name, *arguments, **variables), fails, environment=environment)
 
 
+def _kill_tree(process: int) -> None:
+    """Kill a process and all below it: a signal to its group does not reach Ansible's workers, which have sessions."""
+    # Nothing starts another process while it is looked at.
+    os.kill(process, signal.SIGSTOP)
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            # The name, in parentheses, can hold anything.
+            if int(file.read_text(errors="replace").rpartition(")")[2].split()[1]) == process:
+                _kill_tree(int(file.parent.name))
+    os.kill(process, signal.SIGKILL)
+
+
 def _kill(words: Sequence[str], delay: float, there: Callable[[str], bool]) -> tuple[bool, str]:
     """Start a playbook, and kill it and all it started once it has come to a task; say whether it has."""
     process = subprocess.Popen(
@@ -102,15 +115,15 @@ def _kill(words: Sequence[str], delay: float, there: Callable[[str], bool]) -> t
             reached = True
             # The point is meant to lie anywhere in the task: there is no condition to wait for.
             time.sleep(delay)
-            os.killpg(process.pid, signal.SIGKILL)
+            _kill_tree(process.pid)
             break
     process.stdout.close()
     process.wait()
     return reached, "".join(seen)
 
 
-def kill_at(name: str, task: str, *arguments: str, occurrence: int = 1, **variables: Any) -> None:
-    """Kill a playbook as soon as it shows a task for the given time; the run must get there.
+def kill_at(name: str, task: str, *arguments: str, occurrence: int = 1, **variables: Any) -> str:
+    """Kill a playbook as soon as it shows a task for the given time, and return what it said; the run must get there.
 
     Without what is skipped, Ansible shows a task together with the first result that it has of it.
     """
@@ -123,6 +136,7 @@ def kill_at(name: str, task: str, *arguments: str, occurrence: int = 1, **variab
 
     reached, output = _kill(command(name, *arguments, **variables), 0, there)
     assert reached, f"{name} did not come to '{task}': {output[-8000:]}"
+    return " ".join(output.split())
 
 
 def kill_in(name: str, number: int, delay: float, *arguments: str) -> str:

@@ -35,7 +35,7 @@ def step(role: str, tasks: str, **variables: Any) -> Step:
 # As the playbook has them.
 NEXT = step("nomad", "tokens_next", nomad_tokens_due="{{ _rotation_nomad_due }}")
 BEGIN, RENAME, PROMOTE = step("rotation", "begin"), step("nomad", "tokens_name"), step("rotation", "promote")
-KEPT = "{{ [] if rotation_revoke_handed_over else rotation_handed_over }}"
+KEPT = "{{ [] if rotation_revoke_handed_over | bool else rotation_handed_over }}"
 REVOKE, FINISH = step("nomad", "tokens_revoke", nomad_tokens_kept=KEPT), step("rotation", "finish")
 STEPS = [NEXT, BEGIN, RENAME, PROMOTE, REVOKE, FINISH]
 

@@ -330,11 +330,16 @@ def test_deploy_changes_nothing_afterwards() -> None:
 
 def test_over_a_federation_that_lives_killed_and_started_again(story: Story, say: Callable[[str], None]) -> None:
     federation = Federation()
+    before = allocation(federation)
+    # Of the machines that live now: what runs was there at the time of the backup, and goes on.
+    directory = story.backup.parent
+    play("imagine.platform.backup", "-e", f"backup_directory={directory}", "-e", "backup_keep=2")
+    backup = max(directory.iterdir())
+    assert backup != story.backup
     module(federation, "nomad_variable", path=VARIABLE, items={"answer": "changed"})
     module(federation, "nomad_variable", path="imagine/late", items={"answer": "late"})
     module(federation, "nomad_namespace", name="late")
-    before = allocation(federation)
-    playbook, *options = restore = ["imagine.platform.restore", "-e", f"restore_file={story.backup}"]
+    playbook, *options = restore = ["imagine.platform.restore", "-e", f"restore_file={backup}"]
     runs.kill_at(playbook, RESTART, *options, "-e", "restore_confirm=true")
     # What lives is what the killed run has brought back: nobody has to say yes again.
     done = play(*restore)

@@ -40,3 +40,8 @@ def test_what_is_mounted_below_nomads_data_is_unmounted_from_the_inside_out(tmp_
     found = evaluate("node_remove", tmp_path, given, found="_node_remove_mounts")["found"]
     assert found == ["/var/lib/nomad/alloc/1/main/secrets", "/var/lib/nomad/alloc/1"]
     assert evaluate("node_remove", tmp_path, {}, found="_node_remove_mounts")["found"] == []
+
+
+def test_units_that_are_not_there_are_no_error_for_systemctl(tmp_path: Path) -> None:
+    patterns = evaluate("node_remove", tmp_path, {}, found="_node_remove_unit_patterns")["found"]
+    assert patterns == ["traefik-gate.service*", "traefik.service*", "nomad.service*", "consul.service*"]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,21 @@ def test_nomad_tokens_under_way(tmp_path: Path) -> None:
     found = nomad_tokens(tmp_path, "finish", federation_secrets=secrets, rotation_revoke_handed_over=True)
     assert set(found["secrets"]["tokens"]) == {"platform-api"}
     assert found["due"] == []
+
+
+def test_options_from_the_command_line_are_text(tmp_path: Path) -> None:
+    given = {"federation_secrets": {}, "rotation_minimum_age_days": "1.5", "rotation_revoke_handed_over": "false"}
+    expressions = {"age": "_rotation_minimum_age", "since": "_rotation_recent_since", "revoking": "_rotation_revoking"}
+    found = evaluate("rotation", tmp_path, given, **expressions)
+    assert (found["age"], found["revoking"]) == (129600.0, False)
+    since = datetime.datetime.fromisoformat(found["since"])
+    ago = datetime.datetime.now(datetime.UTC) - since
+    assert abs(ago.total_seconds() - 129600) < 120
+    # Whoever was rotated an hour ago is left as it is, and nothing else.
+    hour = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)).isoformat(timespec="seconds")
+    rotated = {"nomad.tokens.operator": hour, "nomad.management_token": "2020-01-01T00:00:00+00:00"}
+    given = {"federation_secrets": {"rotated": rotated}, "rotation_minimum_age_days": "1"}
+    assert nomad_tokens(tmp_path, "begin", **given)["due"] == ["platform-api", "management"]
 
 
 def test_nomad_tokens_change_their_names(tmp_path: Path) -> None:
