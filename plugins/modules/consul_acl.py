@@ -151,6 +151,15 @@ options:
         description: Expression that a login must match.
         type: str
         default: ""
+  postponed:
+    description:
+      - Objects that are only compared, by the options that list them. RV(postponed) says which of them another call has
+        to write.
+      - Consul asks the issuer when a method of the type V(jwt) is written, which may have to be started first.
+    type: list
+    elements: str
+    choices: [policies, roles, tokens, auth_methods, binding_rules]
+    default: []
   revoked_secrets:
     description:
       - Secret IDs of tokens that must not exist any more; the tokens are deleted, whatever they are called.
@@ -217,6 +226,12 @@ operations:
   returned: always
   type: dict
   sample: {policy traefik: create}
+postponed:
+  description: Those of O(postponed) that differ from what Consul has.
+  returned: always
+  type: list
+  elements: str
+  sample: [auth_methods]
 """
 
 import copy
@@ -612,6 +627,12 @@ def argument_spec() -> Json:
             bind_name=name,
             selector=text,
         ),
+        "postponed": {
+            "type": "list",
+            "elements": "str",
+            "choices": [step.option for step in STEPS],
+            "default": [],
+        },
         "revoked_secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
         "timeout": {"type": "int", "default": 60},
     }
@@ -622,7 +643,7 @@ def run(module: AnsibleModule, consul: ConsulClient, reachable: bool) -> Json:
     # In check mode nothing comes up while it is waited for.
     consul.patience = 0 if module.check_mode else module.params["timeout"]
     bootstrapped = not reachable or bootstrap(consul, module.check_mode)
-    result: Json = {"changed": bootstrapped, "bootstrapped": bootstrapped, "operations": {}}
+    result: Json = {"changed": bootstrapped, "bootstrapped": bootstrapped, "operations": {}, "postponed": []}
     before: Json = {}
     after: Json = {}
     if module._diff:
@@ -638,8 +659,12 @@ def run(module: AnsibleModule, consul: ConsulClient, reachable: bool) -> Json:
 
     for step in STEPS:
         kind = step.kind(consul, empty=module.check_mode and bootstrapped)
+        items = labelled(kind, module.params[step.option])
         try:
-            record(kind, apply(kind, labelled(kind, module.params[step.option]), module.check_mode))
+            if step.option not in module.params["postponed"]:
+                record(kind, apply(kind, items, module.check_mode))
+            elif apply(kind, items, check_mode=True)["changed"]:
+                result["postponed"].append(step.option)
         except (ConsulError, ObjectError) as error:
             raise PartlyDone(error, result) from error
         except PartlyDone as error:

@@ -218,6 +218,21 @@ def test_binding_rules(acl: Callable[..., Result], stub: Any) -> None:
     assert sum(one.target.startswith("/v1/acl/binding-rules") for one in stub.asked) == 1
 
 
+def test_what_is_postponed_is_only_compared(acl: Callable[..., Result], stub: Any) -> None:
+    method = {"name": "jwt", "type": "jwt", "config": {"BoundAudiences": ["consul.io"]}}
+    stub.on("GET", "/v1/acl/policy/name/traefik", {**RAW_POLICY, "Rules": "others"})
+    stub.on("PUT", "/v1/acl/policy/p1", {})
+    stub.on("GET", "/v1/acl/auth-method/jwt", "ACL not found", status=404)
+    objects = {"policies": [POLICY], "auth_methods": [method], "postponed": ["auth_methods"]}
+    done = acl(**objects)
+    assert (done["operations"], done["postponed"]) == ({"policy traefik": "update"}, ["auth_methods"])
+    assert list(done["diff"]["after"]) == ["policy traefik"]
+    assert [path for _method, path, _body in stub.written()] == ["/v1/acl/policy/p1"]
+    stub.on("GET", "/v1/acl/auth-method/jwt", {"Name": "jwt", "Type": "jwt", "Config": method["config"]})
+    assert acl(**objects)["postponed"] == []
+    assert acl(auth_methods=[method])["postponed"] == []
+
+
 def test_waits_for_a_leader(acl: Callable[..., Result], stub: Any) -> None:
     stub.on("GET", "/v1/acl/token/self", "No cluster leader", status=500)
     stub.then("GET", "/v1/acl/token/self", {"AccessorID": "m"})
