@@ -94,7 +94,8 @@ class Direct(ActionBase):
             and self._connection.transport == "local"
             and not self._task.async_val
             and not self._connection.become
-            and host.get("ansible_python_interpreter") == sys.executable
+            # Often given as "{{ ansible_playbook_python }}".
+            and self._templar.template(host.get("ansible_python_interpreter")) == sys.executable
             and boolean(self._templar.template(variables.get(SWITCH, True)))
         )
 

@@ -55,6 +55,7 @@ def policy(name: str, **options: Any) -> Json:
 
 def test_the_same_results(tmp_path: Path, environment: dict[str, str]) -> None:
     play = {
+        "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
         "module_defaults": {"group/imagine.platform.nomad": {"nomad_timeout": 20}},
         "tasks": [
             {**policy("Predict", description="one"), "check_mode": True},
