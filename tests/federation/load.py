@@ -11,9 +11,7 @@ assert load.failures() == []
 from __future__ import annotations
 
 import http.client
-import json
 import math
-import os
 import socket
 import ssl
 import subprocess
@@ -275,10 +273,3 @@ def allocations(federation: Federation) -> dict[str, Running]:
 def disturbed(before: dict[str, Running], after: dict[str, Running]) -> dict[str, Running]:
     """Return those of C(before) that are gone, or were restarted."""
     return {identifier: running for identifier, running in before.items() if after.get(identifier) != running}
-
-
-def write_figures(name: str, figures: dict[str, Any]) -> None:
-    """Add the figures of a scenario to those that a table is made of."""
-    path = CHECKOUT / "tests" / "output" / "figures" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(figures, indent=2, default=vars) + os.linesep, encoding="utf-8")

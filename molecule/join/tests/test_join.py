@@ -22,6 +22,7 @@ from clients import PlatformApi, image, until
 from federation import Federation, Node, ask
 from organisations import CHECKOUT, PREFIX, Operator
 from runs import Run
+from scenario_figures import record
 
 from ansible_collections.imagine.platform.plugins.module_utils.certificates import (
     new_key,
@@ -332,6 +333,8 @@ def test_join(site: Operator, federation: Federation, story: Json, capfd: pytest
     for node in CHECKS:
         assert metadata(federation, node)["status"] == "test"
         assert "last_tested" not in metadata(federation, node)
+    for name, seconds in site.results.items():
+        record("join", name, seconds=seconds)
     with capfd.disabled():
         print(f"\n{ {name: round(seconds) for name, seconds in site.results.items()} } seconds")
     again = site.play("imagine.platform.site_join", **variables)

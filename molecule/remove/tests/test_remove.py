@@ -17,6 +17,7 @@ from clients import image, until
 from federation import Federation, Node, ask
 from machines import containers, docker
 from runs import Run, kill_at, play
+from scenario_figures import record
 
 Json = dict[str, Any]
 DEADLINE = 25
@@ -340,6 +341,8 @@ def test_a_compute_node(state: State, federation: Federation, jobs: Jobs, digits
         started = time.monotonic()
         run = remove("incd-compute")
         seconds = time.monotonic() - started
+    counts = {"asked": client.asked, "failed": len(client.failures)}
+    record("remove", "a compute node", seconds=seconds, requests=[counts])
     with capfd.disabled():
         print(f"\nnode: {seconds:.0f} s, {client.asked} requests at ifca, {len(client.failures)} failed")
     assert client.failures == []
@@ -383,6 +386,8 @@ def test_a_site_with_the_leader(state: State, federation: Federation, jobs: Jobs
         started = time.monotonic()
         run = remove_site("tubitak", site_remove_jobs="stop")
         seconds = time.monotonic() - started
+    counts = {"asked": client.asked, "failed": len(client.failures)}
+    record("remove", "a site with the leader, after kills", seconds=seconds, requests=[counts])
     with capfd.disabled():
         print(f"\nsite: {seconds:.0f} s, {client.asked} requests at ifca, {len(client.failures)} failed")
     assert client.failures == []

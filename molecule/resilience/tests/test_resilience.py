@@ -34,10 +34,10 @@ from load import (
     deploy_modules,
     disturbed,
     module_at,
-    write_figures,
 )
 from machines import containers, docker
 from runs import play
+from scenario_figures import record
 
 RATE = 20.0
 # What a run of status may take on a machine that is busy with all nodes and the load, with nodes that do not answer.
@@ -183,7 +183,13 @@ class Disturbance:
         )
         with Load([module_at(self.federation, site) for site in self.federation.sites], rate=RATE) as load:
             load.settle(within=BACK_SECONDS)
-        write_figures(f"resilience-{self.name}", self.figures)
+        record(
+            "resilience",
+            self.name,
+            seconds=self.figures.get("rebuild_seconds", self.figures["deploy_seconds"]),
+            leaderless=self.figures.get("leaderless_seconds"),
+            requests=self.figures["requests"],
+        )
 
 
 def others(federation: Federation, site: str) -> list[str]:

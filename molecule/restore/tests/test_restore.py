@@ -25,6 +25,7 @@ from clients import wait
 from federation import INVENTORY, Federation, Node, ask
 from machines import containers, docker
 from runs import Run
+from scenario_figures import record
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 SITE = "ifca"
@@ -205,6 +206,7 @@ def test_backup(story: Story, say: Callable[[str], None], tmp_path_factory: pyte
     assert story.allocation, "the module does not run"
     # Made after the backup: nothing of it may come back.
     module(federation, "nomad_variable", path="imagine/late", items={"answer": "late"})
+    record("restore", "backup", seconds=done.seconds)
     say(f"backup: {done.seconds:.0f} s, {size / 1e6:.2f} MB")
 
 
@@ -319,6 +321,7 @@ def test_restore(story: Story, say: Callable[[str], None]) -> None:
     assert not (Path(federation.variables["federation_secrets_file"]).parent / ".restore").exists()
     for node in federation.nodes.values():
         assert node.run("ls /run/*.snap /dev/shm/ansible* 2>/dev/null || true") == ""
+    record("restore", "restore onto six new machines", seconds=done.seconds)
     say(f"restore onto six new machines: {done.seconds:.0f} s; the module answers after {answered:.0f} s\n{told[0]}")
 
 
@@ -343,6 +346,7 @@ def test_over_a_federation_that_lives_killed_and_started_again(story: Story, say
     runs.kill_at(playbook, RESTART, *options, "-e", "restore_confirm=true")
     # What lives is what the killed run has brought back: nobody has to say yes again.
     done = play(*restore)
+    record("restore", "restore over a living federation, after a kill", seconds=done.seconds)
     say(f"restore over a living federation, after a kill: {done.seconds:.0f} s")
     federation = Federation()
     assert picture(federation) == story.before

@@ -30,9 +30,9 @@ from load import (
     module_at,
     purge_jobs,
     undisturbed,
-    write_figures,
 )
 from runs import kill_in, play
+from scenario_figures import record
 
 SEED = int(os.environ.get("ROTATE_SEED") or random.SystemRandom().randrange(10**6))
 KILLS = int(os.environ.get("ROTATE_KILLS", "2"))
@@ -65,14 +65,6 @@ def load_secrets(federation: Federation) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def figures() -> Iterator[Figures]:
-    """What the table is made of."""
-    found: Figures = {}
-    yield found
-    write_figures("rotate", found)
-
-
-@pytest.fixture(scope="module")
 def modules(federation: Federation) -> Iterator[None]:
     """A module at each site; their cores are free again for the checks that follow."""
     load_secrets(federation)
@@ -92,9 +84,7 @@ def targets(federation: Federation, modules: None, tmp_path: Path) -> list[Targe
 
 
 @pytest.fixture
-def under_load(
-    federation: Federation, targets: list[Target], figures: Figures, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., str]:
+def under_load(federation: Federation, targets: list[Target], capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Run a playbook under load: no request fails, no allocation is restarted. Return what it printed."""
 
     def run(name: str, playbook: str, *arguments: str) -> str:
@@ -105,7 +95,7 @@ def under_load(
             done = play(playbook, *arguments)
             load.wait(AFTERWARDS)
         summaries, failures = load.summaries(), load.failures()
-        figures[name] = {"seconds": round(done.seconds, 1), "sites": summaries}
+        record("rotate", name, seconds=done.seconds, requests=summaries)
         with capfd.disabled():
             print(f"\n{name}: {done.seconds:.0f} s", *summaries, sep="\n  ", flush=True)
         assert failures == []
@@ -168,9 +158,9 @@ def assert_finished(federation: Federation) -> None:
     assert again and not any(again.values()), again
 
 
-def test_undisturbed(targets: list[Target], figures: Figures, capfd: pytest.CaptureFixture[str]) -> None:
+def test_undisturbed(targets: list[Target], capfd: pytest.CaptureFixture[str]) -> None:
     summaries = undisturbed(targets)
-    figures["undisturbed"] = {"sites": summaries}
+    record("rotate", "undisturbed", requests=summaries)
     with capfd.disabled():
         print("\nundisturbed:", *summaries, sep="\n  ", flush=True)
     assert all(summary.asked > 1000 for summary in summaries)

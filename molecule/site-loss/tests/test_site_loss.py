@@ -12,6 +12,7 @@ from federation import Federation, Node
 from load import Load, deploy_modules, module_at, purge_jobs
 from machines import containers, docker
 from runs import play
+from scenario_figures import record
 
 LOST = 20.0
 RATE = 10.0
@@ -65,6 +66,7 @@ def test_the_others_go_on(
                 play("testbed/create.yml")
             else:
                 play("testbed/heal.yml")
+    record("site-loss", f"{lost} {how}", leaderless=seconds, requests=[summary])
     with capfd.disabled():
         print(f"\n{lost} {how}: {summary}, leader after {seconds:.1f} s")
     assert failures == []

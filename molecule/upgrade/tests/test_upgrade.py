@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import pytest
 from federation import Federation
@@ -22,9 +22,9 @@ from load import (
     module_at,
     purge_jobs,
     undisturbed,
-    write_figures,
 )
 from runs import kill_at, play
+from scenario_figures import record
 
 UPGRADE, REBOOT = "imagine.platform.upgrade", "imagine.platform.reboot"
 OLD = {
@@ -66,8 +66,11 @@ def calm(targets: list[Target]) -> list[Summary]:
     return undisturbed(targets)
 
 
-def show(capfd: pytest.CaptureFixture[str], what: str, calm: list[Summary], busy: list[Summary]) -> None:
-    write_figures(what, {"undisturbed": [asdict(one) for one in calm], "under load": [asdict(one) for one in busy]})
+def show(
+    capfd: pytest.CaptureFixture[str], what: str, seconds: float, calm: list[Summary], busy: list[Summary]
+) -> None:
+    record("upgrade", "undisturbed", requests=calm)
+    record("upgrade", what, seconds=seconds, requests=busy)
     with capfd.disabled():
         print(f"\n{what}\n" + "\n".join(f"  undisturbed  {one}" for one in calm))
         print("\n".join(f"  meanwhile    {one}" for one in busy))
@@ -102,12 +105,14 @@ def test_upgrade_from_the_versions_before(
     assert len(before) == len(targets)
     with Load(targets) as load:
         load.settle()
+        began = time.monotonic()
         # Stopped in the middle, between a node's new binaries and their start, and once more while a node makes way.
         kill_at(UPGRADE, "Write the configuration of Nomad")
         kill_at(UPGRADE, "Drain the node", occurrence=2)
         play(UPGRADE)
+        seconds = time.monotonic() - began
         load.wait(5)
-    show(capfd, "upgrade", calm, load.summaries())
+    show(capfd, "upgrade, stopped twice", seconds, calm, load.summaries())
     assert load.failures() == []
     found = running_versions(federation)
     assert len({json.dumps(versions) for versions in found.values()}) == 1, found
@@ -148,9 +153,9 @@ def test_upgrade_then_reboot(
     assert idle.changes == 0, "no node says that it has to be rebooted"
     with Load(targets, failover=True) as load:
         load.settle()
-        play(REBOOT, maintenance_reboot_all=True)
+        done = play(REBOOT, maintenance_reboot_all=True)
         load.wait(5)
-    show(capfd, "reboot", calm, load.summaries())
+    show(capfd, "reboot", done.seconds, calm, load.summaries())
     assert load.failures() == []
     again = {name: node.run(script) for name, node in federation.nodes.items()}
     assert all(started[name] != again[name] for name in started)
