@@ -219,8 +219,8 @@ class Plan:
             return [
                 Finding(
                     f"Without {listing(going)}, the last Consul server of site '{site}', nothing would be registered "
-                    "at the site: give another of its nodes the role server and run deploy first, remove the whole "
-                    "site with site_remove, or set force."
+                    "at the site: put another machine into its place, with the same name and address, and run deploy, "
+                    "remove the whole site with site_remove, or set force."
                 )
             ]
         state = self.facts.consul.get(site)
