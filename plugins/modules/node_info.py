@@ -143,6 +143,11 @@ nodes:
       description: Pool of the node.
       type: str
       sample: default
+    consul_version:
+      description: Version of the Consul agent that the node has found. Empty while it has found none.
+      returned: with O(metadata)
+      type: str
+      sample: 1.22.6
     drivers:
       description: Task drivers, each with RV(ignore:detected) and RV(ignore:healthy).
       type: dict

@@ -401,7 +401,7 @@ def test_nodes_with_what_runs_on_them(
 
     asked.clear()
     with_metadata = nomad("node_info", names=["node-1"])["nodes"]
-    assert with_metadata == [{**full, "meta": node["meta"]}]
+    assert with_metadata == [{**full, "consul_version": "", "meta": node["meta"]}]
     assert len(asked) == 4
     assert [one["name"] for one in nomad("node_info", role="compute")["nodes"]] == ["ifca-gpu", "node-1"]
     assert [one["name"] for one in nomad("node_info", status=["test", "error"])["nodes"]] == ["node-1"]
