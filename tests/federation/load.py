@@ -10,6 +10,7 @@ assert load.failures() == []
 
 from __future__ import annotations
 
+import datetime
 import http.client
 import math
 import socket
@@ -212,6 +213,22 @@ class Load:
 
     def failures(self) -> list[Request]:
         return sorted((request for request in self.requests if request.problem), key=lambda request: request.due)
+
+    def bursts(self, pause: float = 2.0) -> list[str]:
+        """Return when requests failed, those within C(pause) seconds of one another in a line: for the journals."""
+        found: list[list[Request]] = []
+        for request in sorted(self.failures(), key=lambda one: (one.site, one.due)):
+            if found and found[-1][-1].site == request.site and request.due - found[-1][-1].due <= pause:
+                found[-1].append(request)
+            else:
+                found.append([request])
+        # What the monotonic clock says, as a time of the day.
+        offset = time.time() - time.monotonic()
+        return [
+            f"{datetime.datetime.fromtimestamp(burst[0].due + offset, datetime.UTC):%H:%M:%S.%f}Z {burst[0].site}: "
+            f"{len(burst)} in {burst[-1].due - burst[0].due:.2f} s, {burst[0].problem}"
+            for burst in sorted(found, key=lambda burst: burst[0].due)
+        ]
 
     def summaries(self) -> list[Summary]:
         """Return what became of the requests, a site a line."""

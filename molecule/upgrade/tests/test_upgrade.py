@@ -66,14 +66,14 @@ def calm(targets: list[Target]) -> list[Summary]:
     return undisturbed(targets)
 
 
-def show(
-    capfd: pytest.CaptureFixture[str], what: str, seconds: float, calm: list[Summary], busy: list[Summary]
-) -> None:
+def show(capfd: pytest.CaptureFixture[str], what: str, seconds: float, calm: list[Summary], load: Load) -> None:
+    busy = load.summaries()
     record("upgrade", "undisturbed", requests=calm)
     record("upgrade", what, seconds=seconds, requests=busy)
     with capfd.disabled():
         print(f"\n{what}\n" + "\n".join(f"  undisturbed  {one}" for one in calm))
         print("\n".join(f"  meanwhile    {one}" for one in busy))
+        print("\n".join(f"  failed at {one}" for one in load.bursts()))
 
 
 def check_moved(federation: Federation, before: dict[str, Running]) -> None:
@@ -112,7 +112,7 @@ def test_upgrade_from_the_versions_before(
         play(UPGRADE)
         seconds = time.monotonic() - began
         load.wait(5)
-    show(capfd, "upgrade, stopped twice", seconds, calm, load.summaries())
+    show(capfd, "upgrade, stopped twice", seconds, calm, load)
     assert load.failures() == []
     found = running_versions(federation)
     assert len({json.dumps(versions) for versions in found.values()}) == 1, found
@@ -155,7 +155,7 @@ def test_upgrade_then_reboot(
         load.settle()
         done = play(REBOOT, maintenance_reboot_all=True)
         load.wait(5)
-    show(capfd, "reboot", done.seconds, calm, load.summaries())
+    show(capfd, "reboot", done.seconds, calm, load)
     assert load.failures() == []
     again = {name: node.run(script) for name, node in federation.nodes.items()}
     assert all(started[name] != again[name] for name in started)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import subprocess
 import threading
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from load import Load, Running, Target, disturbed, percentile
+from load import Load, Request, Running, Target, disturbed, percentile
 from runs import Run
 
 RATE = 20.0
@@ -133,6 +134,26 @@ def test_a_client_that_has_connected_waits_as_long_as_others(target: Target, mon
         load.wait(0.3)
     assert load.requests
     assert load.failures() == []
+
+
+def test_failures_are_told_in_bursts(target: Target) -> None:
+    users = Load([target])
+    now = time.monotonic()
+    for site, due, problem in (
+        ("incd", 0.0, "HTTP 502"),
+        ("ifca", 1.0, "HTTP 404"),
+        ("ifca", 1.5, "HTTP 404"),
+        ("ifca", 3.6, "timed out"),
+        ("ifca", 2.0, ""),
+    ):
+        users.requests.append(Request(site, now + due, 0.1, problem))
+    told = users.bursts()
+    assert [line.partition("Z ")[2] for line in told] == [
+        "incd: 1 in 0.00 s, HTTP 502",
+        "ifca: 2 in 0.50 s, HTTP 404",
+        "ifca: 1 in 0.00 s, timed out",
+    ]
+    assert all(re.match(r"\d\d:\d\d:\d\d[.]\d{6}Z ", line) for line in told)
 
 
 def test_changes_are_read_from_the_recap() -> None:
