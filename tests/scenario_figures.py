@@ -48,7 +48,7 @@ def forget(scenario: str, output: Path = OUTPUT) -> None:
 
 def rows(scenarios: Sequence[str], output: Path = OUTPUT) -> list[tuple[str, ...]]:
     """The lines of the table; all sites together, of percentiles the worst."""
-    found = []
+    found: list[tuple[str, ...]] = []
     for scenario in scenarios:
         path = output / "figures" / f"{scenario}.json"
         lines: dict[str, Json] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
