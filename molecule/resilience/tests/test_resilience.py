@@ -173,7 +173,7 @@ class Disturbance:
             return last[0].report["healthy"]
 
         with contextlib.suppress(AssertionError):
-            self.figures["healthy_seconds"] = wait("health", BACK_SECONDS, well)
+            wait("health", BACK_SECONDS, well)
         assert last[0].report["healthy"], last[0].lines
         # No deployment is lost: each runs, and each is served.
         wait(

@@ -48,7 +48,6 @@ RPC_CERTIFICATE = (
 # Certificates are an hour old when they are signed. Those of the deployment have been there for longer than this.
 RENEWED = (3600 + 45) / (365 * 24 * 3600 + 3600)
 PORTS = {"nomad": ("/etc/nomad.d/tls", (4646, RPC)), "consul": ("/etc/consul.d/tls", (8501,))}
-Figures = dict[str, Any]
 
 
 def load_secrets(federation: Federation) -> dict[str, Any]:
