@@ -12,7 +12,8 @@ version_added: 0.1.0
 author: imagine.platform contributors (@imagine-platform)
 description:
   - Lists the nodes that run a Nomad client, with their site, status, drivers, metadata and resources.
-  - With O(wait) it first waits until the nodes named in O(names) are there and ready.
+  - With O(wait) it first waits until the nodes named in O(names) are there and ready. Those that have registered and
+    would report that they are ready some seconds later do so at once where the token may read nodes.
 extends_documentation_fragment:
   - imagine.platform.attributes
   - imagine.platform.nomad
@@ -163,7 +164,9 @@ forerunners:
   sample: [{id: 0e4c7e1c-6a5f-3b7d-21a0-7c1b0c1d0b11, name: ifca-compute, datacenter: ifca, status: down}]
 """
 
+import contextlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -216,6 +219,22 @@ def missing(nodes: list[Json], names: list[str]) -> list[str]:
     return [f"{name} ({states.get(name, 'not registered')})" for name in names if states.get(name) != "ready"]
 
 
+def hasten(client: NomadClient, nodes: list[Json]) -> None:
+    """Have nodes that have just registered report at once that they are ready.
+
+    Nomad's client does so up to 10 s after it registered, and 15 to 30 s later where a server was electing a leader just
+    then, or as soon as any other request of its succeeds: to answer for its statistics it asks who wants them.
+    """
+
+    def ask(node: Json) -> None:
+        with contextlib.suppress(NomadError):
+            client.get("client/stats", f"asking node '{node['Name']}'", params={"node_id": node["ID"]}, retry=False)
+
+    if nodes:
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            list(pool.map(ask, nodes))
+
+
 def wait_for_nodes(client: NomadClient, names: list[str], seconds: int) -> list[Json]:
     """Wait with blocking queries until all are ready."""
     deadline = time.monotonic() + seconds
@@ -233,6 +252,8 @@ def wait_for_nodes(client: NomadClient, names: list[str], seconds: int) -> list[
                 "wait_timeout.",
                 "timeout",
             )
+        wanted = {*names}
+        hasten(client, [node for node in nodes if node["Status"] == "initializing" and wanted & {node["ID"], node["Name"]}])
 
 
 def collect(module: AnsibleModule, client: NomadClient) -> Json:
