@@ -171,6 +171,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.imagine.platform.plugins.module_utils.nodes import (
+    PARALLEL,
     SILENT,
     WAIT_SECONDS,
     alive_first,
@@ -222,8 +223,8 @@ def missing(nodes: list[Json], names: list[str]) -> list[str]:
 def hasten(client: NomadClient, nodes: list[Json]) -> None:
     """Have nodes that have just registered report at once that they are ready.
 
-    Nomad's client does so up to 10 s after it registered, and 15 to 30 s later where a server was electing a leader just
-    then, or as soon as any other request of its succeeds: to answer for its statistics it asks who wants them.
+    Nomad's client does so up to 10 s after it registered, and 15 to 30 s later where the servers were electing a leader
+    just then, or as soon as any other request of its succeeds: to answer for its statistics it asks who wants them.
     """
 
     def ask(node: Json) -> None:
@@ -253,7 +254,9 @@ def wait_for_nodes(client: NomadClient, names: list[str], seconds: int) -> list[
                 "timeout",
             )
         wanted = {*names}
-        hasten(client, [node for node in nodes if node["Status"] == "initializing" and wanted & {node["ID"], node["Name"]}])
+        hasten(
+            client, [node for node in nodes if node["Status"] == "initializing" and wanted & {node["ID"], node["Name"]}]
+        )
 
 
 def collect(module: AnsibleModule, client: NomadClient) -> Json:

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.nomad_agent import AgentProcess, client_beside
 
 
 @pytest.fixture
@@ -35,6 +39,18 @@ def test_info_that_waits_in_vain(nomad: Any, node: dict[str, Any]) -> None:
     result = nomad("nomad_node_info", fails=True, names=["node-1", "ghost"], wait=True, wait_timeout=1)
     assert "ghost (not registered)" in result["msg"]
     assert "node-1" not in result["msg"]
+
+
+def test_new_nodes_report_at_once(nomad: Any, nomad_process: AgentProcess, tmp_path: Path) -> None:
+    """Nomad's client would leave it for up to ten seconds after it has registered."""
+    with client_beside(nomad_process, tmp_path, "new-node"):
+        # Beside it, since it may take long until the agent has started.
+        while not (found := nomad("nomad_node_info", names=["new-node"], details=False)["nodes"]):
+            time.sleep(0.2)
+        started = time.monotonic()
+        nomad("nomad_node_info", names=["new-node"], details=False, wait=True, wait_timeout=60)
+        assert time.monotonic() - started < 4, found
+    nomad("nomad_node", name="new-node", state="absent", force=True)
 
 
 def test_metadata(nomad: Any, node: dict[str, Any]) -> None:

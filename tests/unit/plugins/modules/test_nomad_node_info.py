@@ -54,7 +54,10 @@ class Servers:
 
 def test_nodes_that_have_just_registered_report_at_once() -> None:
     servers = Servers(
-        node("1", "initializing"), node("2", "initializing", name="b"), node("3", "initializing", name="c"), node("4", "down")
+        node("1", "initializing"),
+        node("2", "initializing", name="b"),
+        node("3", "initializing", name="c"),
+        node("4", "down"),
     )
     found = wait_for_nodes(servers, ["a", "2"], 60)  # type: ignore[arg-type]
     assert sorted(servers.asked) == ["1", "2"]
