@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.imagine.platform.plugins.module_utils.nodes import list_nodes
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import Json, NomadClient, NomadError, segment
 from ansible_collections.imagine.platform.plugins.module_utils.nomad_jobs import (
     Wait,
@@ -232,6 +233,7 @@ class Surge:
         self.record = Record(client, self.name)
         self.before: Json = {}
         self.after: Json = {}
+        self.site: frozenset[str] = frozenset()
 
     def _job(self, key: str) -> Json | None:
         namespace, _slash, identifier = key.partition("/")
@@ -287,8 +289,16 @@ class Surge:
             if key in new:
                 Wait(self.client, job).run(self.seconds)
             there = wait_until_running(self.client, job, self.seconds)
-            found += endpoints(self.client, job, there)
+            # An ingress node reaches, and knows of, what runs at its own site.
+            found += endpoints(self.client, job, [one for one in there if one["NodeID"] in self._neighbours()])
         return found
+
+    def _neighbours(self) -> frozenset[str]:
+        """IDs of the nodes of the node's site."""
+        if not self.site:
+            site = self.node["Datacenter"]
+            self.site = frozenset(one["ID"] for one in list_nodes(self.client) if one["Datacenter"] == site)
+        return self.site
 
     def end(self) -> Json:
         """Give every job its version back, and wait until nothing runs that is not asked for any more."""

@@ -14,6 +14,9 @@ description:
   - Connects over TCP, from the node that it runs on, to all addresses of each endpoint, until either all of them answer
     or none does. What none answers is a port that the service does not use.
   - So a new instance is waited for that has started, and does not listen yet, while an old one still serves.
+  - With O(traefik_api) it also waits until the Traefik of that node knows all instances of what it knows one of. After
+    an outage of Consul Traefik asks for news only after 5, then 20, then 45 s, and would send requests to an instance
+    that has left meanwhile.
 extends_documentation_fragment:
   - imagine.platform.attributes
 attributes:
@@ -40,6 +43,11 @@ options:
         type: list
         elements: str
         required: true
+  traefik_api:
+    description:
+      - Address of Traefik's API as the node reaches it, such as V(http://127.0.0.1:8080).
+      - A Traefik that does not answer routes nothing, and is not waited for.
+    type: str
   timeout:
     description: Seconds to wait at most.
     type: int
@@ -58,6 +66,7 @@ EXAMPLES = r"""
 - name: Wait from the site's ingress node for what a drain has moved
   imagine.platform.endpoint_wait:
     endpoints: "{{ surge.endpoints }}"
+    traefik_api: http://127.0.0.1:8080
     timeout: 600
   delegate_to: ifca-server
 """
@@ -77,12 +86,15 @@ silent:
   sample: []
 """
 
+import json
 import socket
 import time
+import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
 
 CONNECT_SECONDS = 3.0
 PAUSE = 0.25
@@ -107,6 +119,42 @@ def look(endpoints: list[dict[str, Any]]) -> dict[str, list[str]]:
     return {one["name"]: [address for address in one["addresses"] if not state[address]] for one in endpoints}
 
 
+def read_all(url: str) -> list[dict[str, Any]]:
+    """What Traefik lists, on all of its pages."""
+    found: list[dict[str, Any]] = []
+    page = 1
+    while True:
+        answer = open_url(f"{url}?per_page=1000&page={page}", timeout=CONNECT_SECONDS, use_proxy=False)
+        found += json.load(answer)
+        following = int(answer.headers.get("X-Next-Page") or 1)
+        if following <= page:
+            return found
+        page = following
+
+
+def routed(api: str) -> frozenset[str]:
+    """Addresses that a Traefik sends requests and connections to; none where it does not answer."""
+    try:
+        http, tcp = (read_all(f"{api.rstrip('/')}/api/{kind}/services") for kind in ("http", "tcp"))
+    except (OSError, ValueError):
+        return frozenset()
+    servers = [one for service in http + tcp for one in (service.get("loadBalancer") or {}).get("servers") or []]
+    return frozenset(
+        urllib.parse.urlsplit(one["url"]).netloc if "url" in one else str(one.get("address")) for one in servers
+    )
+
+
+def unknown(endpoints: list[dict[str, Any]], api: str | None) -> dict[str, list[str]]:
+    """Addresses that Traefik does not know, of endpoints of which it knows another one."""
+    known = routed(api) if api else frozenset()
+    missing = {
+        one["name"]: [address for address in one["addresses"] if address not in known]
+        for one in endpoints
+        if known.intersection(one["addresses"])
+    }
+    return {name: addresses for name, addresses in missing.items() if addresses}
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -119,6 +167,7 @@ def main() -> None:
                     "addresses": {"type": "list", "elements": "str", "required": True},
                 },
             },
+            "traefik_api": {"type": "str"},
             "timeout": {"type": "int", "default": 300},
         },
         supports_check_mode=True,
@@ -133,9 +182,17 @@ def main() -> None:
     while True:
         mute = look(endpoints)
         partly = sorted(name for name, addresses in mute.items() if 0 < len(addresses) < total[name])
-        if not partly or module.check_mode:
+        strange = {} if partly else unknown(endpoints, module.params["traefik_api"])
+        if not (partly or strange) or module.check_mode:
             break
-        if time.monotonic() >= deadline:
+        late = time.monotonic() >= deadline
+        if late and strange:
+            name, addresses = next(iter(sorted(strange.items())))
+            module.fail_json(
+                msg=f"The Traefik at {module.params['traefik_api']} did not hear of {', '.join(addresses)} of {name} "
+                f"within {module.params['timeout']} s: look at its log, and at whether Consul there is well."
+            )
+        if late:
             first = partly[0]
             module.fail_json(
                 msg=f"{', '.join(mute[first])} of {first} did not answer within {module.params['timeout']} s, while "

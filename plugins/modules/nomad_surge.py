@@ -89,7 +89,7 @@ jobs:
   elements: str
   sample: [imagine/module-3f1b6f5c-5d0a-7c46-0c5f-0e9d1f7b2a10]
 endpoints:
-  description: Where their ports are served now. Empty with O(state=absent).
+  description: Where their ports are served now at the site of the node. Empty with O(state=absent).
   returned: success
   type: list
   elements: dict
@@ -99,7 +99,7 @@ endpoints:
       type: str
       sample: module-3f1b6f5c-5d0a-7c46-0c5f-0e9d1f7b2a10/usergroup/api
     addresses:
-      description: Address and port of each allocation.
+      description: Address and port of each allocation at the site of the node.
       type: list
       elements: str
       sample: ["10.10.0.21:23456", "10.10.0.22:31234"]

@@ -11,10 +11,14 @@ import re
 import socket
 import ssl
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +80,35 @@ class Traefik:
             context.wrap_socket(plain, server_hostname=name) as secure,
         ):
             return ssl.DER_cert_to_PEM_cert(secure.getpeercert(binary_form=True) or b"")
+
+    def ask(self, name: str) -> int:
+        """The status that a request to a host name has."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        request = urllib.request.Request(f"https://{self.websecure}/", headers={"Host": name})
+        try:
+            with urllib.request.urlopen(request, timeout=30, context=context) as answer:  # noqa: S310
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def route(self, addresses: list[str]) -> None:
+        """Send requests for module.org, and connections for tool.org, to these addresses."""
+        web = {"loadBalancer": {"servers": [{"url": f"http://{address}"} for address in addresses]}}
+        tcp = {"loadBalancer": {"servers": [{"address": address} for address in addresses]}}
+        content = {
+            "http": {
+                "routers": {"module": {"rule": "Host(`module.org`)", "service": "module", "tls": {}}},
+                "services": {"module": web},
+            },
+            "tcp": {
+                "routers": {"tool": {"rule": "HostSNI(`tool.org`)", "service": "tool", "tls": {}}},
+                "services": {"tool": tcp},
+            },
+        }
+        staged = self.directory / "instances.yml"
+        staged.write_text(yaml.safe_dump(content), encoding="utf-8")
+        staged.rename(self.directory / "dynamic" / "instances.yml")
 
     def router(self, name: str) -> dict[str, Any]:
         """A router as Traefik understood it."""
@@ -196,3 +229,64 @@ def test_the_dashboard_is_served(traefik: Start) -> None:
     server = traefik(**ACME)
     with urllib.request.urlopen(f"{server.api}/dashboard/", timeout=5) as answer:  # noqa: S310
         assert b"<title>" in answer.read()
+
+
+class Instance(BaseHTTPRequestHandler):
+    """A module that answers everything."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
+
+
+class Instances(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+
+@pytest.fixture
+def instances() -> Iterator[list[str]]:
+    """Addresses of two that answer."""
+    servers = [Instances(("127.0.0.1", 0), Instance) for _ in range(2)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield [f"127.0.0.1:{server.server_address[1]}" for server in servers]
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_no_request_fails_while_an_instance_starts(traefik: Start, instances: list[str]) -> None:
+    """Many at once, since those of one client that waits for its answers meet both instances in turn."""
+    server = traefik(**ACME)
+    with socket.socket() as starts:
+        # It does not listen yet.
+        starts.bind(("127.0.0.1", 0))
+        server.route([instances[0], f"127.0.0.1:{starts.getsockname()[1]}"])
+        server.wait_for(lambda: server.router("module"))
+        with ThreadPoolExecutor(24) as pool:
+            statuses = Counter(pool.map(server.ask, ["module.org"] * 600))
+    assert statuses == {200: 600}
+
+
+def test_endpoint_wait_waits_for_traefik(traefik: Start, instances: list[str], run_module: Any) -> None:
+    server = traefik(**ACME)
+    endpoints = [{"name": "module/api", "addresses": instances}]
+    # What it knows nothing of is not exposed.
+    assert run_module("endpoint_wait", endpoints=endpoints, traefik_api=server.api)["answering"] == ["module/api"]
+    server.route(instances[:1])
+    server.wait_for(lambda: server.router("module"))
+    result = run_module("endpoint_wait", endpoints=endpoints, traefik_api=server.api, timeout=1)
+    assert f"did not hear of {instances[1]} of module/api within 1 s" in result["msg"]
+    later = threading.Timer(1.0, server.route, [instances])
+    began = time.monotonic()
+    later.start()
+    run_module("endpoint_wait", endpoints=endpoints, traefik_api=server.api, timeout=30)
+    assert time.monotonic() - began >= 1.0
+    # One that is down sends nothing anywhere.
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    assert run_module("endpoint_wait", endpoints=endpoints, traefik_api=nowhere)["answering"] == ["module/api"]
