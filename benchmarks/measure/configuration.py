@@ -250,13 +250,14 @@ def traefik(node: Node, token: str) -> Json:
             "nvflare_fl": {"address": ":8002"},
             "nvflare_admin": {"address": ":8003"},
         },
+        "serversTransport": {"forwardingTimeouts": {"dialTimeout": "5s", "idleConnTimeout": "30s"}},
         "providers": {
             "file": {"directory": "/etc/traefik/dynamic", "watch": True},
             "consulCatalog": {
                 "prefix": "traefik",
                 "exposedByDefault": False,
                 "refreshInterval": "2s",
-                "watch": True,
+                "watch": False,
                 "endpoint": {
                     "address": "127.0.0.1:8501",
                     "scheme": "https",

@@ -15,8 +15,8 @@ description:
     or none does. What none answers is a port that the service does not use.
   - So a new instance is waited for that has started, and does not listen yet, while an old one still serves.
   - With O(traefik_api) it also waits until the Traefik of that node knows all instances of what it knows one of. After
-    an outage of Consul Traefik asks for news only after 5, then 20, then 45 s, and would send requests to an instance
-    that has left meanwhile.
+    an outage of Consul Traefik asks for news later and later, and would send requests to an instance that has left
+    meanwhile.
 extends_documentation_fragment:
   - imagine.platform.attributes
 attributes:
