@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.nomad_agent import AgentProcess, client_beside
+from nomad_agent import AgentProcess, client_beside
 
 
 @pytest.fixture
@@ -41,12 +40,11 @@ def test_info_that_waits_in_vain(nomad: Any, node: dict[str, Any]) -> None:
     assert "node-1" not in result["msg"]
 
 
-def test_new_nodes_report_at_once(nomad: Any, nomad_process: AgentProcess, tmp_path: Path) -> None:
+def test_new_nodes_report_at_once(nomad: Any, nomad_process: AgentProcess, tmp_path: Path, eventually: Any) -> None:
     """Nomad's client would leave it for up to ten seconds after it has registered."""
     with client_beside(nomad_process, tmp_path, "new-node"):
         # Beside it, since it may take long until the agent has started.
-        while not (found := nomad("nomad_node_info", names=["new-node"], details=False)["nodes"]):
-            time.sleep(0.2)
+        found = eventually(lambda: nomad("nomad_node_info", names=["new-node"], details=False)["nodes"])
         started = time.monotonic()
         nomad("nomad_node_info", names=["new-node"], details=False, wait=True, wait_timeout=60)
         assert time.monotonic() - started < 4, found
