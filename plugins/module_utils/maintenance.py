@@ -145,10 +145,29 @@ def is_worker(node: Mapping[str, Any]) -> bool:
     return bool(set(node["roles"]) & set(WORKER_ROLES))
 
 
+def is_ingress(node: Mapping[str, Any]) -> bool:
+    """Whether a node lets the users of its site in."""
+    return "ingress" in node["roles"]
+
+
 def in_order(names: Iterable[str], leaders: Sequence[str]) -> list[str]:
     """Servers with those that lead behind the others, in the order in which the leaders are given."""
     rank = {name: number for number, name in enumerate(leaders, start=1)}
     return sorted(names, key=lambda name: (rank.get(name, 0), name))
+
+
+def chunks(nodes: Sequence[Mapping[str, Any]], size: int) -> list[list[str]]:
+    """Groups of at most so many nodes of a site, one ingress node at most in each: the others serve its users."""
+    rest = sorted(nodes, key=lambda node: str(node["name"]))
+    found = []
+    while rest:
+        taken: list[Mapping[str, Any]] = []
+        for node in rest:
+            if len(taken) < size and not (is_ingress(node) and any(map(is_ingress, taken))):
+                taken.append(node)
+        rest = [node for node in rest if node not in taken]
+        found.append([str(node["name"]) for node in taken])
+    return found
 
 
 def batches(nodes: Sequence[Mapping[str, Any]], due: Iterable[str], share: float) -> list[list[str]]:
@@ -156,10 +175,9 @@ def batches(nodes: Sequence[Mapping[str, Any]], due: Iterable[str], share: float
     wanted = set(due)
     queues: list[list[list[str]]] = []
     for site in sorted({node["site"] for node in nodes}):
-        all_workers = [node["name"] for node in nodes if node["site"] == site and is_worker(node)]
-        size = max(1, int(len(all_workers) * share))
-        mine = sorted(node["name"] for node in nodes if node["site"] == site and node["name"] in wanted)
-        queues.append([mine[at : at + size] for at in range(0, len(mine), size)])
+        here = [node for node in nodes if node["site"] == site]
+        size = max(1, int(len([node for node in here if is_worker(node)]) * share))
+        queues.append(chunks([node for node in here if node["name"] in wanted], size))
     rounds = max((len(queue) for queue in queues), default=0)
     return [[name for queue in queues if number < len(queue) for name in queue[number]] for number in range(rounds)]
 
@@ -176,7 +194,7 @@ def plan(nodes: Sequence[Mapping[str, Any]], leaders: Sequence[str], share: floa
     return {
         "servers": in_order(servers & agents, leaders),
         "batches": batches(nodes, agents - servers, share),
-        "ingresses": sorted(node["name"] for node in nodes if "ingress" in node["roles"] and node["name"] in ingresses),
+        "ingresses": sorted(node["name"] for node in nodes if is_ingress(node) and node["name"] in ingresses),
         "due": sorted(agents | ingresses),
         "lone_ingresses": sorted(node["name"] for node in nodes if node["lone_ingress"] and node["name"] in agents),
     }

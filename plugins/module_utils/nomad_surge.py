@@ -14,6 +14,7 @@ import copy
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from ansible_collections.imagine.platform.plugins.module_utils.nodes import list_nodes
@@ -233,7 +234,6 @@ class Surge:
         self.record = Record(client, self.name)
         self.before: Json = {}
         self.after: Json = {}
-        self.site: frozenset[str] = frozenset()
 
     def _job(self, key: str) -> Json | None:
         namespace, _slash, identifier = key.partition("/")
@@ -290,15 +290,14 @@ class Surge:
                 Wait(self.client, job).run(self.seconds)
             there = wait_until_running(self.client, job, self.seconds)
             # An ingress node reaches, and knows of, what runs at its own site.
-            found += endpoints(self.client, job, [one for one in there if one["NodeID"] in self._neighbours()])
+            found += endpoints(self.client, job, [one for one in there if one["NodeID"] in self._neighbours])
         return found
 
+    @cached_property
     def _neighbours(self) -> frozenset[str]:
         """IDs of the nodes of the node's site."""
-        if not self.site:
-            site = self.node["Datacenter"]
-            self.site = frozenset(one["ID"] for one in list_nodes(self.client) if one["Datacenter"] == site)
-        return self.site
+        site = self.node["Datacenter"]
+        return frozenset(one["ID"] for one in list_nodes(self.client) if one["Datacenter"] == site)
 
     def end(self) -> Json:
         """Give every job its version back, and wait until nothing runs that is not asked for any more."""

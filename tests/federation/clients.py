@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -45,6 +46,25 @@ def wait(what: str, seconds: float, condition: Callable[[], Any]) -> float:
     started = time.monotonic()
     until(what, seconds, condition)
     return time.monotonic() - started
+
+
+def run_module(federation: Federation, name: str, /, **options: Any) -> None:
+    """Run a module of the collection on this machine, with the management token."""
+    subprocess.run(
+        [
+            *["ansible", "-i", "localhost,", "localhost", "-c", "local", "-m", f"imagine.platform.{name}"],
+            *["-e", f"ansible_python_interpreter={sys.executable}", "-a", json.dumps(options)],
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=REPOSITORY,
+        env={
+            **os.environ,
+            "NOMAD_ADDR": f"https://{federation.having('server')[0].address}:4646",
+            "NOMAD_CACERT": federation.ca("nomad"),
+            "NOMAD_TOKEN": str(federation.secrets["nomad"]["management_token"]),
+        },
+    )
 
 
 def image(federation: Federation) -> str:

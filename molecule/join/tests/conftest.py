@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.plugins.loader import init_plugin_loader
+from clients import run_module
 from federation import Federation, Node, connect
 from machines import containers, docker
 from organisations import CHECKOUT, PREFIX, Operator
@@ -54,22 +55,12 @@ def operators(tmp_path_factory: pytest.TempPathFactory, federation: Federation) 
     directory = tmp_path_factory.mktemp("federation")
     secrets_file = str(federation.variables["federation_secrets_file"])
     before = {path: path.read_bytes() for path in _admitted(secrets_file)}
-    _forget_site(federation)
+    # Where a run before has left it: each run has keys of its own.
+    run_module(federation, "site", name="walton", state="absent")
     yield Operator(directory, INVENTORIES, {**os.environ, "SECRETS_FILE": secrets_file})
     for path in _admitted(secrets_file):
         if path not in before:
             path.unlink()
-
-
-def _forget_site(federation: Federation) -> None:
-    """Take the site out of the registry, where a run before has left it: each run has keys of its own."""
-    environment = {
-        "NOMAD_ADDR": f"https://{federation.having('server')[0].address}:4646",
-        "NOMAD_CACERT": federation.ca("nomad"),
-        "NOMAD_TOKEN": str(federation.secrets["nomad"]["management_token"]),
-    }
-    command = ["ansible", "localhost", "-m", "imagine.platform.site", "-a", "name=walton state=absent"]
-    subprocess.run(command, check=True, cwd=CHECKOUT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
 
 
 def _admitted(secrets_file: str) -> list[Path]:

@@ -9,11 +9,12 @@ so each test looks at it anew.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 import pytest
 import runs
-from clients import wait
+from clients import run_module, wait
 from federation import INVENTORY, Federation, Node, ask
 from machines import containers, docker
 from runs import Run
@@ -49,25 +50,6 @@ def play(name: str, *arguments: str, fails: bool = False, password_file: str | N
     if password_file:
         environment["ANSIBLE_VAULT_PASSWORD_FILE"] = password_file
     return runs.play(name, *arguments, fails=fails, environment=environment)
-
-
-def module(federation: Federation, name: str, /, **options: Any) -> None:
-    """Run a module of the collection on this machine, with the management token."""
-    subprocess.run(
-        [
-            *["ansible", "-i", "localhost,", "localhost", "-c", "local", "-m", f"imagine.platform.{name}"],
-            *["-e", f"ansible_python_interpreter={sys.executable}", "-a", json.dumps(options)],
-        ],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        cwd=CHECKOUT,
-        env={
-            **os.environ,
-            "NOMAD_ADDR": f"https://{federation.having('server')[0].address}:4646",
-            "NOMAD_CACERT": federation.ca("nomad"),
-            "NOMAD_TOKEN": federation.secrets["nomad"]["management_token"],
-        },
-    )
 
 
 def management(federation: Federation) -> str:
@@ -170,11 +152,11 @@ def test_backup(story: Story, say: Callable[[str], None], tmp_path_factory: pyte
     federation = Federation()
     subprocess.run([CHECKOUT / "testbed" / "module" / "build"], check=True, stdout=subprocess.DEVNULL)
     play("testbed/demo.yml", "-e", json.dumps({"demo_name": MODULE, "demo_site": SITE}))
-    module(federation, "nomad_namespace", name=NAMESPACE)
-    module(federation, "nomad_acl_policy", name=POLICY, rules='namespace "*" { policy = "read" }')
-    module(federation, "nomad_acl_token", name="visitor", policies=[POLICY])
-    module(federation, "nomad_variable", path=VARIABLE, items={"answer": "forty-two"})
-    module(federation, "site", name=REGISTERED, domain=REGISTERED, status="requested")
+    run_module(federation, "nomad_namespace", name=NAMESPACE)
+    run_module(federation, "nomad_acl_policy", name=POLICY, rules='namespace "*" { policy = "read" }')
+    run_module(federation, "nomad_acl_token", name="visitor", policies=[POLICY])
+    run_module(federation, "nomad_variable", path=VARIABLE, items={"answer": "forty-two"})
+    run_module(federation, "site", name=REGISTERED, domain=REGISTERED, status="requested")
     for site, node in servers(federation).items():
         token = federation.secrets["sites"][site]["consul_management_token"]
         assert node.consul(f"/v1/kv/{KEY}", token, method="PUT", body=f"of {site}").status == 200
@@ -188,6 +170,11 @@ def test_backup(story: Story, say: Callable[[str], None], tmp_path_factory: pyte
     done = play(*options)
     (story.backup,) = directory.iterdir()
     assert not play(*options, "-e", "backup_max_age=3600").changes, "a new enough backup is there"
+    limited = tmp_path_factory.mktemp("limited")
+    enough = ["imagine.platform.backup", "-e", f"backup_directory={limited}", "-e", "backup_max_age=3600"]
+    play(*enough, "--limit", f"!site_{SITE}")
+    assert play(*enough).changes, "a backup of one site is taken for one of all"
+    assert len(list(limited.iterdir())) == 2
     play(*options)
     play(*options)
     assert len(list(directory.iterdir())) == 2
@@ -205,7 +192,7 @@ def test_backup(story: Story, say: Callable[[str], None], tmp_path_factory: pyte
     story.allocation = allocation(federation)
     assert story.allocation, "the module does not run"
     # Made after the backup: nothing of it may come back.
-    module(federation, "nomad_variable", path="imagine/late", items={"answer": "late"})
+    run_module(federation, "nomad_variable", path="imagine/late", items={"answer": "late"})
     record("restore", "backup", seconds=done.seconds)
     say(f"backup: {done.seconds:.0f} s, {size / 1e6:.2f} MB")
 
@@ -248,17 +235,28 @@ def test_timer() -> None:
 
 
 @pytest.mark.parametrize(
-    "case", ["no yes", "wrong password", "no password", "damaged", "something else", "no file", "other"]
+    "case",
+    ["no yes", "old note", "limit", "wrong password", "no password", "damaged", "something else", "no file", "other"],
 )
 def test_refusals(story: Story, case: str, tmp_path: Path) -> None:
     federation = Federation()
     before = picture(federation)
     secrets_file = Path(federation.variables["federation_secrets_file"])
+    note = secrets_file.parent / ".restore" / "restoring.json"
     content = secrets_file.read_bytes()
     path, options = story.backup, ["-e", "restore_confirm=true"]
     password_file: str | None = None
     if case == "no yes":
         options, expected = [], r"A federation lives on .*Run again with -e restore_confirm=true"
+    elif case == "old note":
+        # A restoration that was killed, and never started again.
+        noted = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "started": time.time() - 86400}
+        note.parent.mkdir(mode=0o700)
+        note.write_text(json.dumps(noted))
+        options, expected = [], r"A federation lives on .*Run again with -e restore_confirm=true"
+    elif case == "limit":
+        options = [*options, "--limit", f"site_{SITE}"]
+        expected = r"The run leaves out incd-server, tubitak-server, but all Nomad servers"
     elif case == "wrong password":
         password = tmp_path / "password"
         password.write_text("another")
@@ -286,7 +284,9 @@ def test_refusals(story: Story, case: str, tmp_path: Path) -> None:
     assert run.changes == 0, run.changed
     assert secrets_file.read_bytes() == content
     assert picture(federation) == before
-    assert not (secrets_file.parent / ".restore").exists()
+    if case == "old note":
+        shutil.rmtree(note.parent)
+    assert not note.parent.exists()
 
 
 def test_restore(story: Story, say: Callable[[str], None]) -> None:
@@ -339,9 +339,9 @@ def test_over_a_federation_that_lives_killed_and_started_again(story: Story, say
     play("imagine.platform.backup", "-e", f"backup_directory={directory}", "-e", "backup_keep=2")
     backup = max(directory.iterdir())
     assert backup != story.backup
-    module(federation, "nomad_variable", path=VARIABLE, items={"answer": "changed"})
-    module(federation, "nomad_variable", path="imagine/late", items={"answer": "late"})
-    module(federation, "nomad_namespace", name="late")
+    run_module(federation, "nomad_variable", path=VARIABLE, items={"answer": "changed"})
+    run_module(federation, "nomad_variable", path="imagine/late", items={"answer": "late"})
+    run_module(federation, "nomad_namespace", name="late")
     playbook, *options = restore = ["imagine.platform.restore", "-e", f"restore_file={backup}"]
     runs.kill_at(playbook, RESTART, *options, "-e", "restore_confirm=true")
     # What lives is what the killed run has brought back: nobody has to say yes again.
@@ -362,5 +362,5 @@ def test_what_the_next_checks_need(story: Story) -> None:
     for namespace, name in story.before["jobs"]:
         path = f"/v1/job/{name}?purge=true&namespace={namespace}"
         assert federation.nomad(path, management(federation), method="DELETE").status == 200
-    module(federation, "site", name=REGISTERED, state="absent")
+    run_module(federation, "site", name=REGISTERED, state="absent")
     wait("no job runs", 60, lambda: not allocation(federation))

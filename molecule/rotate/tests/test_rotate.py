@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from clients import run_module
 from federation import Federation, Node
 from load import (
     CHECKOUT,
@@ -283,6 +284,16 @@ def authorities(federation: Federation) -> dict[str, str]:
     }
 
 
+def test_authorities_do_not_leave_a_joined_site_behind(federation: Federation) -> None:
+    before = load_secrets(federation)
+    run_module(federation, "site", name="walton", domain="walton", status="active")
+    refused = play("imagine.platform.rotate_ca", fails=True)
+    run_module(federation, "site", name="walton", state="absent")
+    assert "The nodes of walton are in another inventory" in refused.text
+    assert refused.changes == 0
+    assert load_secrets(federation) == before
+
+
 def test_authorities_are_both_trusted_first(federation: Federation, under_load: Callable[..., str]) -> None:
     before, certificates = authorities(federation), on_disk(federation)
     under_load("rotate_ca, trust", "imagine.platform.rotate_ca", "-e", "rotation_stop_after=trust")
@@ -331,9 +342,10 @@ def test_killed_and_started_again(
     chance = random.Random(f"{SEED}-{playbook}")
     with capfd.disabled():
         print(f"\nseed {SEED}, {playbook}", flush=True)
-        for task in sorted(chance.sample(range(12, tasks), KILLS)):
-            where = kill_in(f"imagine.platform.{playbook}", task, chance.uniform(0, 1))
-            print(f"  killed at {where}", flush=True)
+        points = sorted(chance.sample(range(12, tasks), KILLS))
+        where = [kill_in(f"imagine.platform.{playbook}", task, chance.uniform(0, 1)) for task in points]
+        print(*(f"  killed at {point}" for point in where), sep="\n", flush=True)
+    assert not where[0].endswith("the end"), where
     play(f"imagine.platform.{playbook}")
     if playbook == "rotate_tokens":
         play(f"imagine.platform.{playbook}", "-e", "rotation_revoke_handed_over=true")

@@ -98,6 +98,15 @@ def test_batches_take_a_share_of_each_site() -> None:
     assert batches(nodes, [], 0.25) == []
 
 
+def test_one_ingress_node_of_a_site_at_a_time() -> None:
+    nodes = [node(f"x-{number}") for number in range(8)] + [node("x-i1", "ingress"), node("x-i2", "ingress")]
+    assert batches(nodes, ["x-i1", "x-i2"], 0.25) == [["x-i1"], ["x-i2"]]
+    assert batches(nodes, ["x-1", "x-7", "x-i1", "x-i2"], 0.5) == [["x-1", "x-7", "x-i1"], ["x-i2"]]
+    # Those of other sites serve others.
+    nodes += [node("y-i1", "ingress")]
+    assert batches(nodes, ["x-i1", "y-i1"], 0.25) == [["x-i1", "y-i1"]]
+
+
 def test_the_leader_comes_last() -> None:
     nodes = [node(name, "server", "ingress", due=True) for name in ("a-s", "b-s", "c-s")] + [node("a-c", due=True)]
     result = plan(nodes, ["b-s", "a-s"], 0.25, [])
