@@ -703,7 +703,8 @@ class Judge:
         for (site, name), known in sorted(self.api_nodes.items()):
             if name not in self.nodes and not known["registered"] and known["client_status"] != "down":
                 message = f"Nomad's node {name} is neither registered nor in the inventory"
-                self.find(WARNING, message, self.forget(name), site=site)
+                # Whoever runs it may say what he likes of it, and is given the jobs of the site that he says.
+                self.find(ERROR, message, self.forget(name), site=site)
         # Sites of other operators are not in our inventory.
         for site in registered["sites"]:
             if site["name"] not in self.sites and site["status"] == "active":

@@ -642,15 +642,13 @@ def test_site_has_no_consul_but_its_own(site: Operator, federation: Federation, 
         assert "refused" in refused
 
 
-def test_no_foreign_node_registers(site: Operator, federation: Federation, walton: dict[str, Node]) -> None:
-    node = walton["walton-compute"]
-    token = federation.secrets["nomad"]["management_token"]
-    introductions = json.loads(site.secrets()["membership"])["credentials"]["introductions"]
+def prepare_rogue(federation: Federation, node: Node, name: str, introduction: str) -> None:
+    """Write the configuration of another agent on a node, which says that it is of the site ifca."""
     tls = {name: f"/etc/nomad.d/tls/{name.split('_')[0]}.pem" for name in ("ca_file", "cert_file", "key_file")}
     configuration = {
         "region": "global",
         "datacenter": "ifca",
-        "name": "ifca-rogue",
+        "name": name,
         "data_dir": "/root/rogue",
         "bind_addr": "127.0.0.1",
         "advertise": dict.fromkeys(("http", "rpc", "serf"), node.address),
@@ -660,17 +658,52 @@ def test_no_foreign_node_registers(site: Operator, federation: Federation, walto
         "consul": {"client_auto_join": False, "auto_advertise": False},
         "client": {"enabled": True, "servers": [f"{server.address}:4647" for server in federation.having("server")]},
     }
+    node.run("rm -rf /root/rogue && mkdir -p /root/rogue/client")
+    node.feed("cat > /root/rogue.json", json.dumps(configuration))
+    if introduction:
+        node.feed("umask 077 && cat > /root/rogue/client/intro_token.jwt", introduction)
+
+
+def test_no_foreign_node_registers(site: Operator, federation: Federation, walton: dict[str, Node]) -> None:
+    node = walton["walton-compute"]
+    token = federation.secrets["nomad"]["management_token"]
+    introductions = json.loads(site.secrets()["membership"])["credentials"]["introductions"]
     # Without a token, and with the one that introduces another node of the site.
     for introduction in ("", introductions["walton-compute"]):
-        node.run("rm -rf /root/rogue && mkdir -p /root/rogue/client")
-        node.feed("cat > /root/rogue.json", json.dumps(configuration))
-        if introduction:
-            node.feed("umask 077 && cat > /root/rogue/client/intro_token.jwt", introduction)
+        prepare_rogue(federation, node, "ifca-rogue", introduction)
         words = node.run("timeout -s INT 12 nomad agent -config=/root/rogue.json 2>&1 || true")
         assert "Permission denied" in words, words[-3000:]
         names = {entry["Name"] for entry in federation.nomad("/v1/nodes", token).json()}
         assert "ifca-rogue" not in names
-    node.run("rm -rf /root/rogue /root/rogue.json")
+    node.run("rm -rf /root/rogue*")
+
+
+def test_a_node_that_claims_another_site_is_told(
+    operators: Operator, site: Operator, federation: Federation, walton: dict[str, Node]
+) -> None:
+    """Nomad takes a node's word for its datacenter: what cannot be prevented must be seen."""
+    node = walton["walton-compute"]
+    token = federation.secrets["nomad"]["management_token"]
+    introductions = json.loads(site.secrets()["membership"])["credentials"]["introductions"]
+
+    def claimed() -> list[Json]:
+        nodes = federation.nomad("/v1/nodes", token).json()
+        return [one for one in nodes if (one["Name"], one["Datacenter"]) == ("walton-compute", "ifca")]
+
+    prepare_rogue(federation, node, "walton-compute", introductions["walton-compute"])
+    node.run("systemd-run --quiet --unit=rogue nomad agent -config=/root/rogue.json")
+    try:
+        until("the node is registered", 60, claimed)
+        data = operators.directory / "status.json"
+        operators.play("imagine.platform.status", fails=True, status_data=str(data))
+        message = "Nomad's node walton-compute is neither registered nor in the inventory"
+        assert ("error", "site ifca", message) in {
+            (one["severity"], one["where"], one["message"]) for one in json.loads(data.read_text())["findings"]
+        }
+    finally:
+        node.run("systemctl kill --signal=KILL rogue; systemctl reset-failed rogue; rm -rf /root/rogue*")
+        for one in claimed():
+            assert federation.nomad(f"/v1/node/{one['ID']}/purge", token, method="POST").status == 200
 
 
 def test_the_bundle_had_no_more_than_it_needs(site: Operator, federation: Federation) -> None:
@@ -682,3 +715,33 @@ def test_the_bundle_had_no_more_than_it_needs(site: Operator, federation: Federa
         assert value not in membership_text, name
     assert CHECKOUT.as_posix() not in membership_text
     assert PlatformApi(federation).token not in membership_text
+
+
+def test_the_site_leaves(
+    operators: Operator, site: Operator, federation: Federation, walton: dict[str, Node], story: Json
+) -> None:
+    """Its operator stops the nodes, and the federation's, who cannot log in to them, takes it out."""
+    leaving = {"site_remove_site": "walton", "site_remove_drain_deadline": 10, "site_remove_jobs": "stop"}
+    operators.refused(
+        "Node 'walton-compute' runs, but is not in the inventory", "imagine.platform.site_remove", **leaving
+    )
+    for node in walton.values():
+        node.run("systemctl stop nomad")
+    token = federation.secrets["nomad"]["management_token"]
+
+    def statuses() -> set[str]:
+        nodes = federation.nomad("/v1/nodes", token).json()
+        return {node["Status"] for node in nodes if node["Datacenter"] == "walton"}
+
+    until("the nodes are down", 120, lambda: statuses() == {"down"})
+    record("join", "leave", seconds=operators.play("imagine.platform.site_remove", **leaving).seconds)
+    assert statuses() == set()
+    assert "site/walton" not in sites(federation)
+    admitted = Path(str(federation.variables["federation_secrets_file"])).parent / "admitted"
+    assert list(admitted.glob("walton.*")) == []
+    # Its nodes are forgotten, and nobody introduces them any more.
+    node = walton["walton-compute"]
+    node.run("systemctl start nomad")
+    until("the node is refused", 60, lambda: "Permission denied" in node.run("journalctl -u nomad -n 50 -o cat"))
+    assert statuses() == set()
+    node.run("systemctl stop nomad")

@@ -633,7 +633,7 @@ def test_registry(world: World) -> None:
     assert (
         "warning federation: Nomad has nodes of a site stray that is neither registered nor in the inventory" in lines
     )
-    assert "warning site stray: Nomad's node stray-1 is neither registered nor in the inventory" in lines
+    assert "error site stray: Nomad's node stray-1 is neither registered nor in the inventory" in lines
     assert (
         "error site walton: Nomad does not have walton-compute; tell the operators of the site (ops@walton.example.org)"
         in lines
