@@ -26,6 +26,7 @@ init_plugin_loader([str(CHECKOUT / ".collections")])
 
 NODES = ("walton-server", "walton-compute")
 INVENTORIES = ("-i", str(CHECKOUT / "inventories" / "local"))
+WHOLE = (*INVENTORIES, "-i", str(CHECKOUT / "inventories" / "local-walton"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,15 +39,32 @@ def federation() -> Federation:
     return Federation()
 
 
-@pytest.fixture(scope="session")
-def machines() -> list[str]:
-    """The two machines of the new site: bare, and with an address each."""
+def new_machines() -> None:
+    """Make the two machines of the new site: bare, and with an address each."""
     for name in containers(NODES):
         listed = docker("container", "ls", "--all", "--quiet", "--filter", f"name=^{name}$").split()
         if listed:
             docker("container", "rm", "--force", "--volumes", *listed)
-    execute(["ansible-playbook", *INVENTORIES, "-i", "inventories/local-walton", "testbed/create.yml"])
+    execute(["ansible-playbook", *WHOLE, "testbed/create.yml"])
+
+
+@pytest.fixture(scope="session")
+def whole() -> tuple[str, ...]:
+    """The inventory of who reaches the machines of all sites, the new one among them."""
+    return WHOLE
+
+
+@pytest.fixture(scope="session")
+def machines() -> list[str]:
+    """The machines of the new site."""
+    new_machines()
     return containers(NODES)
+
+
+@pytest.fixture
+def other_machines(machines: list[str]) -> None:
+    """New ones in their places, which nobody has joined yet."""
+    new_machines()
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,9 @@ import pytest
 import yaml
 from clients import PlatformApi, image, until
 from federation import Federation, Node, ask
+from load import Load, deploy_modules, module_at, purge_jobs
 from organisations import CHECKOUT, PREFIX, Operator
-from runs import Run
+from runs import Run, execute
 from scenario_figures import record
 
 from ansible_collections.imagine.platform.plugins.module_utils.certificates import (
@@ -324,7 +325,12 @@ def test_bundles_that_the_site_refuses(
 
 def test_join(site: Operator, federation: Federation, story: Json, capfd: pytest.CaptureFixture[str]) -> None:
     variables = {"membership_bundle_file": BUNDLE, "membership_fingerprint": story["federation"]}
-    run = site.play("imagine.platform.site_join", **variables)
+    deploy_modules(federation)
+    with Load([module_at(federation, name) for name in federation.sites]) as load:
+        load.settle()
+        run = site.play("imagine.platform.site_join", **variables)
+        load.wait(5)
+    purge_jobs(federation)
     site.results["join"] = run.seconds
     # The site's own tests have run, and decide nothing.
     passed = {node: dict.fromkeys(names, "passed") for node, names in CHECKS.items()}
@@ -334,9 +340,11 @@ def test_join(site: Operator, federation: Federation, story: Json, capfd: pytest
         assert metadata(federation, node)["status"] == "test"
         assert "last_tested" not in metadata(federation, node)
     for name, seconds in site.results.items():
-        record("join", name, seconds=seconds)
+        record("join", name, seconds=seconds, requests=load.summaries() if name == "join" else ())
     with capfd.disabled():
         print(f"\n{ {name: round(seconds) for name, seconds in site.results.items()} } seconds")
+        print(*load.summaries(), sep="\n")
+    assert load.failures() == []
     again = site.play("imagine.platform.site_join", **variables)
     assert again.changes == 0, again.output[-6000:]
     assert checks(again.output) == passed
@@ -745,3 +753,17 @@ def test_the_site_leaves(
     until("the node is refused", 60, lambda: "Permission denied" in node.run("journalctl -u nomad -n 50 -o cat"))
     assert statuses() == set()
     node.run("systemctl stop nomad")
+
+
+def test_a_site_whose_machines_all_are_reachable(
+    federation: Federation, other_machines: None, whole: tuple[str, ...]
+) -> None:
+    """The way of who operates the new site as well: the same deploy, with an inventory that has it."""
+    added = execute(["ansible-playbook", *whole, "imagine.platform.deploy"])
+    record("join", "deploy, with all machines reachable", seconds=added.seconds)
+    assert json.loads(sites(federation)["site/walton"])["status"] == "active"
+    for name in CHECKS:
+        assert metadata(federation, name)["status"]
+    assert execute(["ansible-playbook", *whole, "imagine.platform.deploy"]).changes == 0
+    execute(["ansible-playbook", *whole, "imagine.platform.site_remove", "-e", "site_remove_site=walton"])
+    assert "site/walton" not in sites(federation)
