@@ -45,11 +45,32 @@ def running_versions(federation: Federation) -> dict[str, dict[str, str]]:
     return found
 
 
+# The distribution has one version of Docker: the same with a lower number is what an older package is to its tools.
+OLDER_DOCKER = """
+set -e
+cd $(mktemp -d)
+apt-get -qq update
+apt-get -qq -o APT::Sandbox::User=root download docker.io
+dpkg-deb -R docker.io_*.deb tree
+sed -i 's/^Version: \\([^-]*\\)-.*/Version: \\1-0older/' tree/DEBIAN/control
+dpkg-deb -Zgzip -z1 --build tree older.deb
+dpkg --force-confold -i older.deb
+"""
+
+
+def docker_versions(federation: Federation) -> dict[str, str]:
+    """Versions of Docker's package, by node."""
+    return {name: node.run("dpkg-query -W -f '${Version}' docker.io") for name, node in federation.nodes.items()}
+
+
 @pytest.fixture(scope="module")
 def federation() -> Federation:
     """A federation of the old versions; its secrets can be read once it is deployed."""
     play("imagine.platform.deploy", **OLD)
-    return Federation()
+    federation = Federation()
+    for name in ("incd-compute", "tubitak-server"):
+        federation.nodes[name].run(OLDER_DOCKER)
+    return federation
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +119,8 @@ def test_upgrade_from_the_versions_before(
 ) -> None:
     found = running_versions(federation)
     assert all(versions == OLD_VERSIONS for versions in found.values()), found
+    older = {name for name, version in docker_versions(federation).items() if version.endswith("-0older")}
+    assert len(older) == 2
     checked = play(UPGRADE, "--check")
     assert all(count for host, count in checked.changed.items() if host in federation.nodes)
     assert running_versions(federation) == found
@@ -107,9 +130,9 @@ def test_upgrade_from_the_versions_before(
         load.settle()
         began = time.monotonic()
         # Stopped in the middle, between a node's new binaries and their start, and once more while a node makes way.
-        kill_at(UPGRADE, "Write the configuration of Nomad")
-        kill_at(UPGRADE, "Drain the node", occurrence=2)
-        play(UPGRADE)
+        kill_at(UPGRADE, "Write the configuration of Nomad", maintenance_upgrade_docker=True)
+        kill_at(UPGRADE, "Drain the node", occurrence=2, maintenance_upgrade_docker=True)
+        play(UPGRADE, maintenance_upgrade_docker=True)
         seconds = time.monotonic() - began
         load.wait(5)
     show(capfd, "upgrade, stopped twice", seconds, calm, load)
@@ -118,13 +141,15 @@ def test_upgrade_from_the_versions_before(
     assert len({json.dumps(versions) for versions in found.values()}) == 1, found
     assert all(set(versions) == {"consul", "nomad", "traefik"} for versions in found.values()), found
     assert all(versions[name] != OLD_VERSIONS[name] for versions in found.values() for name in versions), found
+    docker = set(docker_versions(federation).values())
+    assert len(docker) == 1 and not docker.pop().endswith("-0older")
     check_moved(federation, before)
     check_given_back(federation)
 
 
 def test_upgrade_a_second_time_changes_nothing(federation: Federation, targets: list[Target]) -> None:
     before = allocations(federation)
-    counts = play(UPGRADE).changed
+    counts = play(UPGRADE, maintenance_upgrade_docker=True).changed
     assert set(federation.nodes) <= set(counts)
     assert not any(counts.values()), counts
     assert allocations(federation) == before
@@ -151,6 +176,8 @@ def test_upgrade_then_reboot(
     started = {name: node.run(script) for name, node in federation.nodes.items()}
     idle = play(REBOOT)
     assert idle.changes == 0, "no node says that it has to be rebooted"
+    led = federation.nomad("/v1/status/leader").json().partition(":")[0]
+    # Who cannot connect to a machine that is off goes on to the second address; what was sent is not sent again.
     with Load(targets, failover=True) as load:
         load.settle()
         done = play(REBOOT, maintenance_reboot_all=True)
@@ -159,5 +186,11 @@ def test_upgrade_then_reboot(
     assert load.failures() == []
     again = {name: node.run(script) for name, node in federation.nodes.items()}
     assert all(started[name] != again[name] for name in started)
+    # The containers have this machine's monotonic clock.
+    when = {
+        node.address: int(node.run("systemctl show -P UserspaceTimestampMonotonic"))
+        for node in federation.having("server")
+    }
+    assert max(when, key=lambda address: when[address]) == led, (led, when)
     check_moved(federation, before)
     check_given_back(federation)
