@@ -46,6 +46,11 @@ def forget(scenario: str, output: Path = OUTPUT) -> None:
     (output / "figures" / f"{scenario}.json").unlink(missing_ok=True)
 
 
+def recorded(output: Path = OUTPUT) -> list[str]:
+    """The scenarios that have figures."""
+    return sorted(path.stem for path in (output / "figures").glob("*.json"))
+
+
 def rows(scenarios: Sequence[str], output: Path = OUTPUT) -> list[tuple[str, ...]]:
     """The lines of the table; all sites together, of percentiles the worst."""
     found: list[tuple[str, ...]] = []

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -693,6 +694,30 @@ def test_map_keeps_sites_apart() -> None:
         assert 0 < y < view.height + 60
         for other in points[:number]:
             assert abs(x - other[0]) + abs(y - other[1]) > 60
+
+
+def test_the_page_shows_everything(world: World) -> None:
+    world.client("ifca-compute")["gpus"] = [{"model": "Tesla T4", "count": 4, "used": 1, "free": 3}]
+    world.machines["ifca-compute"]["node"]["gpus"] = [f"0000:00:0{n}.0 10de:1eb8" for n in range(4)]
+    world.dead("incd-compute", "docker")
+    page = status_page.render(world.report(), "Test")
+    found: dict[str, list[list[str]]] = {}
+    for part in page.split("<h2>")[1:]:
+        title, _end, body = part.partition("</h2>")
+        rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.S) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", body, re.S)]
+        found[title] = [[re.sub(r"<[^>]+>", " ", cell).strip() for cell in cells] for cells in rows if cells]
+    whole = {title: " ".join(" ".join(cells) for cells in rows) for title, rows in found.items()}
+    assert [words[:5] for words in found["GPUs"]] == [["ifca", "Tesla T4", "4", "1", "3"]]
+    assert [words[:2] for words in found["Deployments"]] == [["vo.one", "one"]]
+    assert {"ifca-server", "incd-server", "tubitak-server"} <= {words[0] for words in found["Nomad&#x27;s servers"]}
+    assert {words[1] for words in found["Nodes"]} == {node.name for node in world.nodes}
+    assert "1.11.3" in whole["Nodes"] and "1.22.6" in whole["Nodes"] and "3.7.15" in whole["Nodes"]
+    assert {words[1] for words in found["Certificates"]} >= {"Consul", "Nomad", "Traefik"}
+    assert "Docker does not run" in page
+    assert "ansible-playbook -i inv imagine.platform.deploy --limit incd-compute" in page
+    # Three sites on the map, each with its name.
+    drawing = page[page.index("<svg") : page.index("</svg>")]
+    assert all(site in drawing for site in PLACES)
 
 
 def test_pages_are_compared_without_their_time(world: World) -> None:
