@@ -67,13 +67,18 @@ def run_module(federation: Federation, name: str, /, **options: Any) -> None:
     )
 
 
-def image(federation: Federation) -> str:
-    """Build and push the image of the demonstration module where that is to be done, and return its reference."""
+def build_module() -> str:
+    """Have the image of the demonstration module in the cache, and return its name."""
     environment = {**os.environ, "DOCKER_HOST": daemon()}
     built = subprocess.run(
         [TESTBED / "module" / "build"], check=True, env=environment, stdout=subprocess.PIPE, text=True
     )
-    name = built.stdout.strip()
+    return built.stdout.strip()
+
+
+def image(federation: Federation) -> str:
+    """Build and push the image of the demonstration module where that is to be done, and return its reference."""
+    name = build_module()
     variables = federation.variables
     options = {
         "name": f"{variables['local_registry_address']}:5000/{name}",

@@ -15,7 +15,6 @@ import http.client
 import math
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clients import build_module
 from federation import REPOSITORY, Federation
 from runs import play
 
@@ -55,7 +55,7 @@ def deploy_module(site: str, **variables: Any) -> None:
 
 def deploy_modules(federation: Federation) -> None:
     """Deploy a module at each site."""
-    subprocess.run([CHECKOUT / "testbed" / "module" / "build"], check=True, stdout=subprocess.DEVNULL)
+    build_module()
     for site in federation.sites:
         deploy_module(site)
 

@@ -14,7 +14,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 
 import pytest
 import runs
-from clients import run_module, wait
+from clients import build_module, run_module, wait
 from federation import INVENTORY, Federation, Node, ask
 from machines import containers, docker
 from runs import Run
@@ -150,7 +149,7 @@ def say(capfd: pytest.CaptureFixture[str]) -> Callable[[str], None]:
 
 def test_backup(story: Story, say: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory) -> None:
     federation = Federation()
-    subprocess.run([CHECKOUT / "testbed" / "module" / "build"], check=True, stdout=subprocess.DEVNULL)
+    build_module()
     play("testbed/demo.yml", "-e", json.dumps({"demo_name": MODULE, "demo_site": SITE}))
     run_module(federation, "nomad_namespace", name=NAMESPACE)
     run_module(federation, "nomad_acl_policy", name=POLICY, rules='namespace "*" { policy = "read" }')
