@@ -38,13 +38,13 @@ CHECKS = {
     "walton-server": ["registered", "metadata", "ingress"],
 }
 # Whether a Consul server goes on with a connection for RPC that comes with the certificate of the node, at which it
-# looks only after the client takes the handshake for done.
+# looks only after the client takes the handshake for done. It waits for a request for five seconds.
 CONSUL_RPC = """python3 -c '
 import socket, ssl
 context = ssl._create_unverified_context()
 context.load_cert_chain("/etc/consul.d/tls/cert.pem", "/etc/consul.d/tls/key.pem")
 plain = socket.create_connection(("{address}", 8300), 10)
-plain.settimeout(5)
+plain.settimeout(3)
 plain.send(bytes([3]))
 try:
     print("open" if context.wrap_socket(plain).recv(1) else "refused")
