@@ -87,11 +87,15 @@ def start_consul(
     if gossip_key:
         config["encrypt"] = gossip_key
     (directory / "agent.json").write_text(json.dumps(config))
-    with (directory / "agent.log").open("wb") as log:
-        process = subprocess.Popen(
+    return ConsulAgent(f"https://127.0.0.1:{https}", directory, token, run(directory, binary), f"127.0.0.1:{serf}")
+
+
+def run(directory: Path, binary: str) -> subprocess.Popen[bytes]:
+    """Start an agent with the configuration and the state that are in a directory."""
+    with (directory / "agent.log").open("ab") as log:
+        return subprocess.Popen(
             [binary, "agent", f"-config-file={directory / 'agent.json'}"],
             stdout=log,
             stderr=log,
             env={"PATH": os.environ["PATH"], "HOME": str(directory)},
         )
-    return ConsulAgent(f"https://127.0.0.1:{https}", directory, token, process, f"127.0.0.1:{serf}")

@@ -258,6 +258,7 @@ def traefik(node: Node, token: str) -> Json:
                 "exposedByDefault": False,
                 "refreshInterval": "2s",
                 "watch": False,
+                "requireConsistent": True,
                 "endpoint": {
                     "address": "127.0.0.1:8501",
                     "scheme": "https",

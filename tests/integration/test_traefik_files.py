@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from typing import Any
 
 import pytest
 import yaml
+from consul_agent import ConsulAgent, run
 from rendering import evaluate
 
 from ansible_collections.imagine.platform.plugins.module_utils.certificates import new_authority
@@ -116,6 +118,16 @@ class Traefik:
             result: dict[str, Any] = json.load(answer)
         return result
 
+    def catalogue(self, service: str) -> set[str]:
+        """Where a service of the catalogue is served; nothing where it is not known."""
+        url = f"{self.api}/api/http/services/{service}@consulcatalog"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
+                return {one["url"] for one in json.load(answer)["loadBalancer"]["servers"]}
+        except urllib.error.HTTPError as error:
+            assert error.code == 404
+            return set()
+
     def wait_for(self, condition: Callable[[], Any]) -> Any:
         """What the condition gives, once it gives something."""
         deadline = time.monotonic() + START_SECONDS
@@ -135,7 +147,7 @@ def traefik(tmp_path: Path) -> Iterator[Start]:
         pytest.skip("TRAEFIK_BINARY is not set")
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(**variables: Any) -> Traefik:
+    def start(consul: ConsulAgent | None = None, **variables: Any) -> Traefik:
         values = evaluate(
             "traefik",
             tmp_path,
@@ -153,7 +165,15 @@ def traefik(tmp_path: Path) -> Iterator[Start]:
         static = values["static"]
         for point in static["entryPoints"].values():
             point["address"] = f"127.0.0.1:{free_port()}"
-        static["providers"] = {"file": {**static["providers"]["file"], "directory": str(tmp_path / "dynamic")}}
+        static["providers"]["file"]["directory"] = str(tmp_path / "dynamic")
+        if consul:
+            static["providers"]["consulCatalog"]["endpoint"] |= {
+                "address": consul.address.removeprefix("https://"),
+                "token": consul.token,
+                "tls": {"ca": str(consul.directory / "ca.pem")},
+            }
+        else:
+            del static["providers"]["consulCatalog"]
         static["log"] = {"level": "DEBUG", "format": "json", "filePath": str(tmp_path / "traefik.log")}
         for resolver in static.get("certificatesResolvers", {}).values():
             resolver["acme"]["storage"] = str(tmp_path / "acme.json")
@@ -290,3 +310,73 @@ def test_endpoint_wait_waits_for_traefik(traefik: Start, instances: list[str], r
     # One that is down sends nothing anywhere.
     nowhere = f"http://127.0.0.1:{free_port()}"
     assert run_module("endpoint_wait", endpoints=endpoints, traefik_api=nowhere)["answering"] == ["module/api"]
+
+
+@pytest.fixture
+def site_consul(more_consul: Callable[..., ConsulAgent]) -> ConsulAgent:
+    """A Consul server of its own, which has a leader."""
+    agent = more_consul()
+    body = {"BootstrapSecret": agent.token}
+    deadline = time.monotonic() + START_SECONDS
+    while ask_consul(agent, "/v1/acl/bootstrap", body) != 200:
+        assert time.monotonic() < deadline, agent.log
+        time.sleep(0.1)
+    return agent
+
+
+def ask_consul(agent: ConsulAgent, path: str, body: dict[str, Any]) -> int:
+    """Put something; return the status, or 0 where nobody answers."""
+    context = ssl.create_default_context(cafile=str(agent.directory / "ca.pem"))
+    host, _, port = agent.address.removeprefix("https://").partition(":")
+    connection = http.client.HTTPSConnection(host, int(port), timeout=10, context=context)
+    try:
+        connection.request("PUT", path, json.dumps(body), {"X-Consul-Token": agent.token})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+def register(agent: ConsulAgent, node: str, port: int) -> bool:
+    """Have an instance of the service in the catalogue, in the place of another one of the same node."""
+    tags = ["traefik.enable=true", "traefik.http.routers.module.rule=Host(`module.org`)"]
+    service = {"ID": "module", "Service": "module", "Address": "192.0.2.1", "Port": port, "Tags": tags}
+    entry = {"Node": node, "Address": "192.0.2.1", "Service": service}
+    return ask_consul(agent, "/v1/catalog/register", entry) == 200
+
+
+def test_traefik_follows_the_catalogue(traefik: Start, site_consul: ConsulAgent) -> None:
+    """Also where a service that is there gets another instance, or loses one."""
+    assert register(site_consul, "one", 1)
+    server = traefik(site_consul)
+    for port in range(2, 7):
+        assert register(site_consul, "two", port)
+        server.wait_for(lambda port=port: server.catalogue("module") == {f"http://192.0.2.1:{n}" for n in (1, port)})
+        gone = {"Node": "two", "ServiceID": "module"}
+        assert ask_consul(site_consul, "/v1/catalog/deregister", gone) == 200
+        server.wait_for(lambda: server.catalogue("module") == {"http://192.0.2.1:1"})
+    assert server.errors() == []
+
+
+def test_traefik_takes_nothing_old_from_a_consul_that_starts(traefik: Start, site_consul: ConsulAgent) -> None:
+    """A site's only Consul server that is rebooted reads its log while it answers already."""
+    changes = 3000
+    for port in range(1, changes + 1):
+        assert register(site_consul, "one", port)
+    server = traefik(site_consul)
+    known = {f"http://192.0.2.1:{changes}"}
+    server.wait_for(lambda: server.catalogue("module") == known)
+    site_consul.process.terminate()
+    site_consul.process.wait()
+    site_consul.process = run(site_consul.directory, os.environ["CONSUL_BINARY"])
+    more = known | {"http://192.0.2.1:1"}
+    deadline = time.monotonic() + START_SECONDS
+    registered = False
+    while (found := server.catalogue("module")) != more:
+        assert found == known
+        assert time.monotonic() < deadline, site_consul.log
+        registered = registered or register(site_consul, "two", 1)
+        time.sleep(0.02)
