@@ -18,6 +18,7 @@ from typing import Any
 
 import jinja2
 import yaml
+from ansible.module_utils.parsing.convert_bool import boolean
 from driver.settings import CHECKOUT
 
 from benchmarks.measure.nodes import BASE_DOMAIN, NAMESPACE, VO, Node
@@ -280,6 +281,7 @@ def _template(role: str, name: str, variables: Json) -> str:
         # Units and configuration, no HTML.
         autoescape=False,  # noqa: S701
     )
+    environment.filters["bool"] = boolean
     text: str = environment.get_template(name).render(ansible_managed="Made by the floor", **variables)
     return text
 
