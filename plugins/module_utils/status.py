@@ -704,7 +704,9 @@ class Judge:
             if name not in self.nodes and not known["registered"] and known["client_status"] != "down":
                 message = f"Nomad's node {name} is neither registered nor in the inventory"
                 # Whoever runs it may say what he likes of it, and is given the jobs of the site that he says.
-                self.find(ERROR, message, self.forget(name), site=site)
+                # The command goes by names, and must not hit the node whose name this one has taken.
+                taken = any(name == node["name"] for other in registered["sites"] for node in other["nodes"])
+                self.find(ERROR, message, "" if taken else self.forget(name), site=site)
         # Sites of other operators are not in our inventory.
         for site in registered["sites"]:
             if site["name"] not in self.sites and site["status"] == "active":

@@ -30,7 +30,7 @@ WHOLE = (*INVENTORIES, "-i", str(CHECKOUT / "inventories" / "local-walton"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The site joins first: the checks of a running federation look at what that left."""
+    """The site joins, and leaves, first: the checks of a running federation look at what that left."""
     items.sort(key=lambda item: "test_join" not in item.nodeid)
 
 

@@ -56,6 +56,7 @@ dpkg-deb -R docker.io_*.deb tree
 sed -i 's/^Version: \\([^-]*\\)-.*/Version: \\1-0older/' tree/DEBIAN/control
 dpkg-deb -Zgzip -z1 --build tree older.deb
 dpkg --force-confold -i older.deb
+rm -r "$PWD"
 """
 
 
