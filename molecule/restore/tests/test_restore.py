@@ -362,4 +362,5 @@ def test_what_the_next_checks_need(story: Story) -> None:
         path = f"/v1/job/{name}?purge=true&namespace={namespace}"
         assert federation.nomad(path, management(federation), method="DELETE").status == 200
     run_module(federation, "site", name=REGISTERED, state="absent")
+    run_module(federation, "nomad_namespace", name=NAMESPACE, state="absent")
     wait("no job runs", 60, lambda: not allocation(federation))
