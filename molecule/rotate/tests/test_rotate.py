@@ -166,6 +166,11 @@ def test_undisturbed(targets: list[Target], capfd: pytest.CaptureFixture[str]) -
     assert all(summary.asked > 1000 for summary in summaries)
 
 
+def test_a_run_that_changes_nothing(under_load: Callable[..., str]) -> None:
+    """What a playbook costs users here by itself: the controller and all nodes share the cores of one machine."""
+    under_load("deploy, which changes nothing", "imagine.platform.deploy")
+
+
 def test_deploy_renews_certificates_that_are_due(federation: Federation, under_load: Callable[..., str]) -> None:
     certificates, private = on_disk(federation), keys(federation)
     under_load("renewal by deploy", "imagine.platform.deploy", "-e", f"certificates_renew_fraction={RENEWED:.9f}")
