@@ -48,6 +48,13 @@ RPC_CERTIFICATE = (
 )
 # Certificates are an hour old when they are signed. Those of the deployment have been there for longer than this.
 RENEWED = (3600 + 45) / (365 * 24 * 3600 + 3600)
+# A site that another organisation runs, as far as the registry knows.
+JOINED = {
+    "name": "walton",
+    "domain": "walton",
+    "status": "active",
+    "nodes": [{"name": "walton-compute", "address": "192.0.2.21", "roles": ["compute"]}],
+}
 PORTS = {"nomad": ("/etc/nomad.d/tls", (4646, RPC)), "consul": ("/etc/consul.d/tls", (8501,))}
 
 
@@ -302,7 +309,7 @@ def authorities(federation: Federation) -> dict[str, str]:
 
 def test_authorities_do_not_leave_a_joined_site_behind(federation: Federation) -> None:
     before = load_secrets(federation)
-    run_module(federation, "site", name="walton", domain="walton", status="active")
+    run_module(federation, "site", **JOINED)
     try:
         refused = play("imagine.platform.rotate_ca", fails=True)
     finally:
@@ -370,7 +377,7 @@ def test_killed_and_started_again(
 def test_scheduled_run_leaves_what_is_young(federation: Federation, modules: None) -> None:
     before = load_secrets(federation)
     # Where nothing is replaced, no site that joined is left behind.
-    run_module(federation, "site", name="walton", domain="walton", status="active")
+    run_module(federation, "site", **JOINED)
     try:
         for playbook in ("certificates", "gossip_key", "tokens", "ca"):
             counts = play(f"imagine.platform.rotate_{playbook}", "-e", "rotation_minimum_age_days=1").changed
