@@ -53,7 +53,7 @@ JOINED = {
     "name": "walton",
     "domain": "walton",
     "status": "active",
-    "nodes": [{"name": "walton-compute", "address": "192.0.2.21", "roles": ["compute"]}],
+    "nodes": [{"name": "walton-server", "address": "192.0.2.21", "roles": ["ingress"]}],
 }
 PORTS = {"nomad": ("/etc/nomad.d/tls", (4646, RPC)), "consul": ("/etc/consul.d/tls", (8501,))}
 
