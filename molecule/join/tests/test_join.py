@@ -738,9 +738,7 @@ def test_the_bundle_had_no_more_than_it_needs(site: Operator, federation: Federa
     assert PlatformApi(federation).token not in membership_text
 
 
-def test_the_site_leaves(
-    operators: Operator, site: Operator, federation: Federation, walton: dict[str, Node], story: Json
-) -> None:
+def test_the_site_leaves(operators: Operator, federation: Federation, walton: dict[str, Node]) -> None:
     """Its operator stops the nodes, and the federation's, who cannot log in to them, takes it out."""
     leaving = {"site_remove_site": "walton", "site_remove_drain_deadline": 10, "site_remove_jobs": "stop"}
     operators.refused(
