@@ -88,6 +88,7 @@ class ActionModule(ActionBase):
                 "facts": {"type": "dict"},
                 "started": {"type": "float"},
                 "inventory": {"type": "bool", "default": True},
+                "names_only": {"type": "bool", "default": False},
                 "unmanaged_groups": {"type": "list", "elements": "str", "default": ["unmanaged"]},
                 "known_variables": {"type": "list", "elements": "str", "default": []},
                 "more": {"type": "list", "elements": "dict", "default": []},
@@ -108,13 +109,15 @@ class ActionModule(ActionBase):
             checks.Finding(**{key: str(value) for key, value in item.items() if key != "text"})
             for item in options["more"]
         ]
-        if options["inventory"]:
+        if options["names_only"]:
+            found += [finding for node in nodes for finding in checks.check_unknown(node, known, prefixes)]
+        elif options["inventory"]:
             found += checks.check_inventory(
                 nodes, known=known, prefixes=prefixes, read=self._read, defaults=_without_templates(defaults)
             )
             found += self._files(task_vars)
             found += self._vault(nodes)
-        if options["facts"] is not None:
+        if options["facts"] is not None and not options["names_only"]:
             found += self._machines(nodes, options, finished, _without_templates(defaults))
         found = checks.collapse(found, nodes)
         errors = [finding for finding in found if finding.severity == "error"]

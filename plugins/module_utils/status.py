@@ -423,7 +423,8 @@ class Judge:
                     running[str(version)].append(node.name)
             if len(running) > 1:
                 told = "; ".join(f"{version} on {listing(nodes)}" for version, nodes in sorted(running.items()))
-                self.find(WARNING, f"{PRODUCTS[name]} runs in {len(running)} versions: {told}", self.commands.deploy())
+                message = f"{PRODUCTS[name]} runs in {len(running)} versions: {told}"
+                self.find(WARNING, message, self.commands.play("upgrade"))
 
     # The ways between nodes
 

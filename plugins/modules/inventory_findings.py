@@ -28,6 +28,13 @@ options:
     description: Whether to look at the inventory itself.
     type: bool
     default: true
+  names_only:
+    description:
+      - Whether to look at the names of variables alone, and to find those that nothing reads, as a typing error makes
+        them.
+      - For playbooks that must not depend on anything else in the inventory being right.
+    type: bool
+    default: false
   facts:
     description:
       - What M(imagine.platform.node_facts) returned, by host name, the result of an unreachable host included.
@@ -88,6 +95,12 @@ EXAMPLES = r"""
 - name: Show what is wrong
   ansible.builtin.debug:
     var: inventory.errors
+
+- name: Look for typing errors in the names of variables
+  imagine.platform.inventory_findings:
+    names_only: true
+  run_once: true
+  delegate_to: localhost
 
 - name: Read what the machines are like
   imagine.platform.node_facts:

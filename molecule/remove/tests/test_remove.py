@@ -273,6 +273,7 @@ def is_bare(node: Node) -> bool:
             "The drain deadline is 0, with which a node may never be",
         ),
         (["ifca-compute"], {"arguments": ("--limit", "site_ifca")}, '--limit is "site_ifca"'),
+        (["ifca-compute"], {"node_remove_job": "stop"}, "node_remove_job = stop: nothing reads this variable"),
         (["ifca-compute"], {"node_remove_jobs": "kill"}, "value of node_remove_jobs must be one of: move, stop"),
     ],
 )

@@ -307,16 +307,30 @@ def authorities(federation: Federation) -> dict[str, str]:
     }
 
 
-def test_authorities_do_not_leave_a_joined_site_behind(federation: Federation) -> None:
+def assert_a_joined_site_is_not_left_behind(federation: Federation, refusals: dict[tuple[str, ...], str]) -> None:
+    """A rotation of authorities refuses to go on where a site that joined cannot follow."""
     before = load_secrets(federation)
     run_module(federation, "site", **JOINED)
     try:
-        refused = play("imagine.platform.rotate_ca", fails=True)
+        for arguments, words in refusals.items():
+            refused = play("imagine.platform.rotate_ca", *arguments, fails=True)
+            assert "The nodes of walton are in another inventory" in refused.text
+            assert words in refused.text
+            assert refused.changes == 0
     finally:
         run_module(federation, "site", name="walton", state="absent")
-    assert "The nodes of walton are in another inventory" in refused.text
-    assert refused.changes == 0
     assert load_secrets(federation) == before
+
+
+RENEWED_SITES = ("-e", '{"rotation_sites_renewed": ["walton"]}')
+STOP_AT_SWITCH = ("-e", "rotation_stop_after=switch")
+
+
+def test_a_joined_site_hears_of_new_authorities_first(federation: Federation) -> None:
+    stop = "have it stop with -e rotation_stop_after=trust"
+    assert_a_joined_site_is_not_left_behind(
+        federation, {(): stop, RENEWED_SITES: stop, (*STOP_AT_SWITCH, *RENEWED_SITES): stop}
+    )
 
 
 def test_authorities_are_both_trusted_first(federation: Federation, under_load: Callable[..., str]) -> None:
@@ -331,6 +345,16 @@ def test_authorities_are_both_trusted_first(federation: Federation, under_load: 
     # A deployment in between changes nothing.
     again = play("imagine.platform.deploy").changed
     assert again and not any(again.values()), again
+
+
+def test_new_authorities_do_not_sign_before_a_joined_site_trusts_them(federation: Federation) -> None:
+    assert_a_joined_site_is_not_left_behind(
+        federation,
+        {
+            RENEWED_SITES: "have it stop with -e rotation_stop_after=switch",
+            STOP_AT_SWITCH: "have it join with a bundle made since this playbook stopped last",
+        },
+    )
 
 
 def test_authorities_are_exchanged(federation: Federation, under_load: Callable[..., str]) -> None:

@@ -157,12 +157,13 @@ def test_upgrade_a_second_time_changes_nothing(federation: Federation, targets: 
     assert allocations(federation) == before
 
 
+@pytest.mark.parametrize("playbook", [UPGRADE, "imagine.platform.deploy"])
 @pytest.mark.parametrize(("variable", "version"), list(OLD.items()))
-def test_upgrade_backwards_is_refused(
-    federation: Federation, targets: list[Target], variable: str, version: str
+def test_the_way_back_is_refused(
+    federation: Federation, targets: list[Target], playbook: str, variable: str, version: str
 ) -> None:
     before = running_versions(federation)
-    done = play(UPGRADE, fails=True, **{variable: version})
+    done = play(playbook, fails=True, **{variable: version})
     assert "that is a downgrade" in done.text
     assert "nothing was changed" in done.text
     assert f"set {variable} to" in done.text

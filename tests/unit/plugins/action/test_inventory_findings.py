@@ -77,6 +77,13 @@ def test_findings_name_file_and_line(example: Path) -> None:
     assert any("example/tubitak.yml:" in error for error in errors)
 
 
+def test_names_alone(example: Path) -> None:
+    site = example / "tubitak.yml"
+    site.write_text(site.read_text().replace("site_country: TR", "site_contry: TR\n    site_title: '{{ nothing }}'"))
+    (error,) = find(example, password=None, names_only=True)["errors"]
+    assert error.startswith("site tubitak-imagine: site_contry = TR: nothing reads this variable, did you mean")
+
+
 def test_hosts_that_are_no_nodes(example: Path) -> None:
     (example / "others.yml").write_text("unmanaged:\n  hosts:\n    bastion: {ansible_host: 10.10.0.1}\n")
     assert find(example)["errors"] == []

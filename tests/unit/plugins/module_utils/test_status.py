@@ -315,6 +315,7 @@ def test_versions_differ(world: World) -> None:
     world.service("incd-server", "nomad").update(running="1.10.5", installed="1.10.5")
     (line,) = world.lines()
     assert line.startswith("warning federation: Nomad runs in 2 versions: 1.10.5 on incd-server; 1.11.3 on ")
+    assert world.report()["findings"][0]["command"].endswith("imagine.platform.upgrade")
 
 
 def test_a_machine_that_cannot_be_reached(world: World) -> None:
