@@ -19,10 +19,11 @@ from ansible_collections.imagine.platform.plugins.module_utils.rotation import (
     flatten,
     promote,
     retire,
+    settle,
     stages,
 )
 
-STEPS = ("begin", "promote", "retire", "finish")
+STEPS = ("begin", "promote", "settle", "retire", "finish")
 
 
 class ActionModule(SecretsAction):
@@ -59,5 +60,5 @@ class ActionModule(SecretsAction):
         elif step == "finish":
             values, taken = finish(present, names, now)
         else:
-            values, taken = promote(present, names) if step == "promote" else retire(present, names)
+            values, taken = {"promote": promote, "settle": settle, "retire": retire}[step](present, names)
         return values, {"changed": bool(taken), "taken": taken, "rotations": stages(values, names)}

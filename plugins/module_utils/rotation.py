@@ -108,6 +108,18 @@ def promote(present: Json, names: Iterable[str]) -> tuple[Json, list[str]]:
     return values, done
 
 
+def settle(present: Json, names: Iterable[str]) -> tuple[Json, list[str]]:
+    """Note that everybody has what was promoted: a run that was interrupted may have handed nothing out yet."""
+    values = copy.deepcopy(present)
+    done = []
+    for name in names:
+        entry = values.get(ROTATIONS, {}).get(name, {})
+        if "previous" in entry and not entry.get("settled"):
+            entry["settled"] = True
+            done.append(name)
+    return values, done
+
+
 def retire(present: Json, names: Iterable[str]) -> tuple[Json, list[str]]:
     """Let the previous secrets count no longer, before they are forgotten: all nodes have to hear of that first."""
     values = copy.deepcopy(present)

@@ -527,6 +527,10 @@ class Judge:
         """The command that makes the federation forget a node."""
         return self.commands.play("node_remove") + f" -e node_remove_nodes={name}"
 
+    def forget_site(self, name: str) -> str:
+        """The command that makes the federation forget a site."""
+        return self.commands.play("site_remove") + f" -e site_remove_site={name}"
+
     # Nomad's servers
 
     def leader_name(self) -> str:
@@ -707,7 +711,8 @@ class Judge:
                 # Whoever runs it may say what he likes of it, and is given the jobs of the site that he says.
                 # The command goes by names, and must not hit the node whose name this one has taken.
                 taken = any(name == node["name"] for other in registered["sites"] for node in other["nodes"])
-                self.find(ERROR, message, "" if taken else self.forget(name), site=site)
+                command = self.forget(name) if site in names or site in self.sites else self.forget_site(site)
+                self.find(ERROR, message, "" if taken else command, site=site)
         # Sites of other operators are not in our inventory.
         for site in registered["sites"]:
             if site["name"] not in self.sites and site["status"] == "active":

@@ -50,11 +50,12 @@ options:
     description:
       - V(begin) makes the next secret of those that are not being replaced already.
       - V(promote) lets the next secret take the place of the present one, which becomes the previous one.
+      - V(settle) notes that all nodes have what was promoted.
       - V(retire) takes the certificate of a previous authority from those that are trusted. All nodes must hear of that
         before it is forgotten.
       - V(finish) forgets the previous secret.
     type: str
-    choices: [begin, promote, retire, finish]
+    choices: [begin, promote, settle, retire, finish]
     required: true
   minimum_age:
     description:

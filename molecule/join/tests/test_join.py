@@ -773,7 +773,7 @@ def test_the_site_leaves(operators: Operator, federation: Federation, walton: di
     assert ("error", "site walton", UNKNOWN_NODE) in findings(operators)
     node.run("systemctl stop nomad")
     until("the node is lost", 120, lambda: statuses() <= {"down", "disconnected"})
-    operators.play("imagine.platform.node_remove", node_remove_nodes="walton-compute", node_remove_drain_deadline=10)
+    operators.play("imagine.platform.site_remove", **leaving)
     assert statuses() == set()
 
 

@@ -195,3 +195,20 @@ def test_new_keys_are_asked_for_since_the_rotation_began(tmp_path: Path) -> None
     assert evaluate("certificates", tmp_path, {"federation_secrets": {}}, since="_certificates_not_before") == {
         "since": ""
     }
+
+
+@pytest.mark.parametrize(
+    ("entry", "stop"),
+    [
+        (None, "trust"),
+        ({"next": "n"}, "switch"),
+        # Promoted by a run that was interrupted: nobody knows yet who has certificates of the new authority.
+        ({"previous": "p"}, "switch"),
+        ({"previous": "p", "settled": True}, ""),
+        ({"previous": "p", "settled": True, "retired": True}, ""),
+    ],
+)
+def test_where_sites_that_joined_have_to_follow(tmp_path: Path, entry: dict[str, Any] | None, stop: str) -> None:
+    secrets = {"rotations": {"nomad.ca": {"started": STARTED, **entry}}} if entry else {}
+    found = evaluate("rotation", tmp_path, {"federation_secrets": secrets}, stop="_rotation_next_stop | trim")
+    assert found["stop"] == stop

@@ -90,7 +90,7 @@ def test_check_mode_goes_the_whole_way_in_memory(run: Run, path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"step": "forget"}, 'The step "forget" is unknown; use one of begin, promote, retire, finish.'),
+        ({"step": "forget"}, 'The step "forget" is unknown; use one of begin, promote, settle, retire, finish.'),
         ({"step": "begin", "minimum_age": "a day"}, 'The minimum_age "a day" is not a number'),
         ({"step": "begin", "secrets": []}, "The option secrets is not a mapping"),
         ({"step": "begin", "secrets": {"nomad": {"other": {"type": "uuid"}}}}, "nomad.other is not in"),

@@ -110,8 +110,13 @@ def test_trust_has_both_authorities_in_one_order() -> None:
     assert waiting["nomad"]["ca"]["trusted"] == waiting["nomad"]["ca"]["trusted_signer_first"] == both
     assert waiting["sites"]["ifca"]["consul_ca"]["trusted"].count("BEGIN CERTIFICATE") == 1
     assert waiting["rotations"] == values["rotations"]
+    assert rotation.settle(values, names) == (values, [])
     promoted, _taken = rotation.promote(values, names)
-    retired, taken = rotation.retire(promoted, names)
+    settled, taken = rotation.settle(promoted, names)
+    assert taken == names
+    assert rotation.settle(settled, names) == (settled, [])
+    assert rotation.with_trust(settled)["nomad"]["ca"] == rotation.with_trust(promoted)["nomad"]["ca"]
+    retired, taken = rotation.retire(settled, names)
     assert taken == names
     assert rotation.retire(retired, names) == (retired, [])
     assert rotation.begin(retired, wanted, "file", LATER, 0) == (retired, [])

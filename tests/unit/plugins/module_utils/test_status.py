@@ -636,6 +636,8 @@ def test_registry(world: World) -> None:
         "warning federation: Nomad has nodes of a site stray that is neither registered nor in the inventory" in lines
     )
     assert "error site stray: Nomad's node stray-1 is neither registered nor in the inventory" in lines
+    (command,) = [one["command"] for one in report["findings"] if "stray-1" in one["message"]]
+    assert command.endswith("imagine.platform.site_remove -e site_remove_site=stray")
     assert (
         "error site walton: Nomad does not have walton-compute; tell the operators of the site (ops@walton.example.org)"
         in lines
