@@ -213,6 +213,8 @@ def test_timer() -> None:
     }
     refused = play(*timer, fails=True)
     assert "nobody is there to type the vault password" in refused.output
+    misspelt = play(*timer, "-e", "backup_timer_shedule=daily", fails=True)
+    assert "backup_timer_shedule = daily: nothing reads this variable" in misspelt.text
     assert refused.changes == 0
     assert play(*timer, "-e", json.dumps(options), "--check").changes
     play(*timer, "-e", json.dumps(options))
