@@ -4,8 +4,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from federation import Federation, Node, node_names
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a scenario is about comes first: these checks look at what that left, on nodes whose cores are free."""
+    items.sort(key=lambda item: item.path.parent == Path(__file__).parent)
 
 
 @pytest.fixture(scope="session")

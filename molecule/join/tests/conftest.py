@@ -29,11 +29,6 @@ INVENTORIES = ("-i", str(CHECKOUT / "inventories" / "local"))
 WHOLE = (*INVENTORIES, "-i", str(CHECKOUT / "inventories" / "local-walton"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The site joins, and leaves, first: the checks of a running federation look at what that left."""
-    items.sort(key=lambda item: "test_join" not in item.nodeid)
-
-
 @pytest.fixture(scope="session")
 def federation() -> Federation:
     return Federation()
