@@ -217,12 +217,12 @@ import ssl
 import threading
 import time
 import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
 
 from ansible_collections.imagine.platform.plugins.module_utils.machine import (
     BINARIES,
@@ -320,8 +320,12 @@ def get(url: str, ca: str | None, token: str = "") -> Any:
     """Return the JSON that a service answers with; text where it is none."""
     if ca is not None and not os.path.exists(ca):
         raise OSError(f"{ca} is missing")
-    headers = {"X-Consul-Token": token} if token else None
-    answer = open_url(url, timeout=SECONDS, use_proxy=False, ca_path=ca, headers=headers)
+    # Not open_url: what that sets up holds for the whole process, so for threads that trust another authority as well.
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    if ca is not None:
+        handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca)))
+    request = urllib.request.Request(url, headers={"X-Consul-Token": token} if token else {})  # noqa: S310
+    answer = urllib.request.build_opener(*handlers).open(request, timeout=SECONDS)
     body = answer.read(4 * MEBIBYTE).decode("utf-8", "replace")
     try:
         return json.loads(body)

@@ -8,10 +8,12 @@ import json
 import os
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
 from typing import Any
@@ -290,6 +292,60 @@ def test_served_certificate(tmp_path: Path) -> None:
         thread.join(5)
     assert found is not None
     assert "".join(found.split()) == "".join((tmp_path / "cert.pem").read_text().split())
+
+
+class Tls(ThreadingHTTPServer):
+    """Answers over TLS, with a certificate of an authority of its own."""
+
+    daemon_threads = True
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        write_certificates(directory)
+        self.ca = str(directory / "ca.pem")
+        super().__init__(("127.0.0.1", 0), Hello)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Hello(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'"hello"')
+
+    def log_message(self, *_arguments: object) -> None:
+        """Be silent."""
+
+
+def test_services_with_authorities_of_their_own_are_asked_side_by_side(tmp_path: Path) -> None:
+    """Threads that take turns often show what they share."""
+    servers = [Tls(tmp_path / name) for name in ("consul", "nomad")]
+    said: list[str] = []
+
+    def ask(server: Tls) -> None:
+        for _ in range(50):
+            try:
+                said.append(str(node_status.get(f"https://127.0.0.1:{server.server_port}/", server.ca)))
+            except OSError as error:
+                said.append(node_status.explain(error))
+
+    questions = node_status.Questions()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for server in servers * 2:
+            questions.ask(partial(ask, server))
+        questions.wait()
+    finally:
+        sys.setswitchinterval(interval)
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+    assert len(said) == 200
+    assert set(said) == {"hello"}
 
 
 def test_disks(tmp_path: Path) -> None:
