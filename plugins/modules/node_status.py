@@ -376,9 +376,12 @@ def ask_nomad(service: dict[str, Any], url: str, directory: str) -> None:
 
 
 def ask_leader(url: str, ca: str) -> str:
-    """Return the leader as a Nomad agent sees it; one that has none, or a dead one, says so with an error."""
+    """Return the leader as a Nomad agent sees it.
+
+    Stale, since the question would be handed on to the leader otherwise: one that is cut off lets it hang for long.
+    """
     try:
-        return str(get(f"{url}/v1/status/leader", ca) or "")
+        return str(get(f"{url}/v1/status/leader?stale", ca) or "")
     except urllib.error.HTTPError as error:
         if error.code < 500:
             raise

@@ -117,8 +117,7 @@ def leader(federation: Federation, but: str = "") -> Node:
             if node.site == but:
                 continue
             with contextlib.suppress(OSError, ValueError):
-                answer = federation.nomad("/v1/status/leader", node=node)
-                address = str(answer.json()).partition(":")[0] if answer.status == 200 else ""
+                address = federation.leader_address(node)
                 found[:] = [one for one in federation.having("server") if one.address == address and one.site != but]
                 if found:
                     return True

@@ -33,8 +33,7 @@ def leader(federation: Federation, lost: str) -> str:
     """Return the leader as the servers of the other sites see it, or nothing while they see none."""
     for node in federation.having("server"):
         if node.site != lost:
-            answer = federation.nomad("/v1/status/leader", node=node)
-            return str(answer.json()).partition(":")[0] if answer.status == 200 else ""
+            return federation.leader_address(node)
     return ""
 
 
