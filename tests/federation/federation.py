@@ -190,7 +190,7 @@ class Federation:
         return ask(node.address, 4646, path, ca=self.ca("nomad"), method=method, headers=headers, body=body)
 
     def leader_address(self, node: Node) -> str:
-        """The address of Nomad's leader as a server sees it, which does not ask that leader; empty where it sees none."""
+        """The address of the leader as a Nomad server sees it, without asking that leader; empty where it sees none."""
         answer = self.nomad("/v1/status/leader?stale", node=node)
         return str(answer.json()).partition(":")[0] if answer.status == 200 else ""
 
