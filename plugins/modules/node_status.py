@@ -386,6 +386,11 @@ def ask_leader(url: str, ca: str) -> str:
         if error.code < 500:
             raise
         return ""
+    except OSError as error:
+        # A client asks a server, which may be cut off, and takes a while to go on to another one.
+        if "timed out" not in str(error):
+            raise
+        return ""
 
 
 def ask_traefik(service: dict[str, Any], url: str) -> None:

@@ -79,6 +79,12 @@ def test_scheduler(federation: Federation) -> None:
     assert settings["PreemptionConfig"]["BatchSchedulerEnabled"]
 
 
+def test_a_server_is_not_ill_for_a_late_heartbeat(federation: Federation) -> None:
+    token = federation.secrets["nomad"]["management_token"]
+    settings = federation.nomad("/v1/operator/autopilot/configuration", token).json()
+    assert settings["LastContactThreshold"] == "500ms"
+
+
 def test_dead_jobs_stay_listed(federation: Federation) -> None:
     token = federation.secrets["nomad"]["management_token"]
     for node in federation.having("server"):

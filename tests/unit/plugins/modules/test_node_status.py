@@ -218,6 +218,22 @@ def test_nomad_is_ill(stub: Any, etc: Path) -> None:
     assert service["error"] == "HTTP 502 upstream gone"
 
 
+def test_a_client_whose_server_is_cut_off(stub: Any, etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers, but not what it has to ask a server for."""
+    answers = node_status.get
+
+    def get(url: str, ca: str | None, token: str = "") -> Any:
+        if "status/leader" in url:
+            raise TimeoutError("The read operation timed out")
+        return answers(url, ca, token)
+
+    monkeypatch.setattr(node_status, "get", get)
+    stub.on("GET", "/v1/agent/health", {"client": {"ok": True, "message": "ok"}})
+    service: dict[str, Any] = {"error": ""}
+    node_status.ask_nomad(service, stub.address, str(etc))
+    assert service == {"error": "", "parts": {"client": ""}, "leader": ""}
+
+
 def test_a_service_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes connections and says nothing: a stopped process."""
     monkeypatch.setattr(node_status, "SECONDS", 0.2)
