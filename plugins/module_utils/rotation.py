@@ -108,28 +108,26 @@ def promote(present: Json, names: Iterable[str]) -> tuple[Json, list[str]]:
     return values, done
 
 
-def settle(present: Json, names: Iterable[str]) -> tuple[Json, list[str]]:
-    """Note that everybody has what was promoted: a run that was interrupted may have handed nothing out yet."""
+def _note(present: Json, names: Iterable[str], mark: str) -> tuple[Json, list[str]]:
+    """Remember something of the secrets that others have taken the place of."""
     values = copy.deepcopy(present)
     done = []
     for name in names:
         entry = values.get(ROTATIONS, {}).get(name, {})
-        if "previous" in entry and not entry.get("settled"):
-            entry["settled"] = True
+        if "previous" in entry and not entry.get(mark):
+            entry[mark] = True
             done.append(name)
     return values, done
+
+
+def settle(present: Json, names: Iterable[str]) -> tuple[Json, list[str]]:
+    """Note that everybody has what was promoted: a run that was interrupted may have handed nothing out yet."""
+    return _note(present, names, "settled")
 
 
 def retire(present: Json, names: Iterable[str]) -> tuple[Json, list[str]]:
     """Let the previous secrets count no longer, before they are forgotten: all nodes have to hear of that first."""
-    values = copy.deepcopy(present)
-    done = []
-    for name in names:
-        entry = values.get(ROTATIONS, {}).get(name, {})
-        if "previous" in entry and not entry.get("retired"):
-            entry["retired"] = True
-            done.append(name)
-    return values, done
+    return _note(present, names, "retired")
 
 
 def finish(present: Json, names: Iterable[str], now: datetime.datetime) -> tuple[Json, list[str]]:
