@@ -17,6 +17,8 @@ from ansible_collections.imagine.platform.plugins.plugin_utils.membership import
     now,
     parse_bundle,
     parse_request,
+    request_fingerprint,
+    same_fingerprint,
     spoken,
     stale_reason,
 )
@@ -28,6 +30,7 @@ class ActionModule(ControllerAction):
     specification: ClassVar[dict[str, Any]] = {
         "path": {"type": "str", "required": True},
         "request": {"type": "str", "required": True},
+        "fingerprint": {"type": "str", "required": True},
         "federation": {"type": "str", "required": True},
         "settings": {"type": "dict", "required": True},
         "credentials": {"type": "dict", "default": {}, "no_log": True},
@@ -40,6 +43,11 @@ class ActionModule(ControllerAction):
             raise MembershipError(f"valid_hours is {options['valid_hours']}; give one hour or more.")
         path, request_path = self.place(options["path"]), self.place(options["request"])
         request = parse_request(request_path, self.need(request_path, "request"))
+        if not same_fingerprint(options["fingerprint"], request_fingerprint(request)):
+            raise MembershipError(
+                f"{request_path} has the fingerprint {spoken(request_fingerprint(request))} and not "
+                f"{options['fingerprint']}, which was compared; nothing was written. Compare again."
+            )
         before = self.read(path)
         inputs = digest(options["settings"])
         reason = "there is none" if before is None else self._reason(path, before, request, options, inputs)

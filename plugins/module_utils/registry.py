@@ -300,7 +300,7 @@ class Sites(Entries):
             )
         if item["state"] == "absent":
             return
-        for option in ("domain", "country", "latitude", "longitude", "pue", "contact"):
+        for option in ("domain", "title", "country", "latitude", "longitude", "pue", "contact"):
             value = item[option]
             # What may be empty is taken away so.
             given = value is not None and (value != "" or option == "domain")

@@ -17,6 +17,11 @@ SERVICES = ("consul", "nomad", "docker", "traefik")
 WIDTH = 118
 
 
+def printable(line: str) -> str:
+    """A line that moves no cursor: machines of others give names to themselves and to their sites."""
+    return line if line.isprintable() else "".join(one if one.isprintable() else "\ufffd" for one in line)
+
+
 def columns(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     """Columns that fit their content; those in which nothing is said are left out."""
     text = [["" if cell is None else str(cell) for cell in row] for row in rows]
@@ -184,4 +189,4 @@ def render(report: Mapping[str, Any]) -> str:
         if report[rows]:
             blocks.append(make(report))
     leader = f"Nomad's leader: {report['leader'] or 'none'}"
-    return "\n\n".join("\n".join(block) for block in [*blocks, [leader, verdict(report)]]) + "\n"
+    return "\n\n".join("\n".join(map(printable, block)) for block in [*blocks, [leader, verdict(report)]]) + "\n"

@@ -47,7 +47,7 @@ VARIABLES: dict[str, Variable] = {
     "federation_cache_dir": Variable(),
     "site_name": Variable(required=True, pattern=LABEL, expected="lower-case letters, digits and hyphens"),
     "site_domain": Variable(required=True, pattern=LABEL, expected="one DNS label in lower case, such as ifca"),
-    "site_title": Variable(),
+    "site_title": Variable(pattern=r"[^\x00-\x1f\x7f-\x9f]*", expected="text on one line"),
     "site_country": Variable(pattern=r"[A-Z]{2}", expected="a country code of two capital letters, such as ES"),
     "site_latitude": Variable("float", minimum=-90, maximum=90),
     "site_longitude": Variable("float", minimum=-180, maximum=180),
@@ -107,6 +107,9 @@ def address_problem(text: str) -> str:
         address = ipaddress.ip_address(text)
     except ValueError:
         return "is not an IP address; set it to the address that the other nodes reach"
+    # Agents take it for the address that it wraps, which may be that of another node.
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return f"is another way to write {address.ipv4_mapped}; set it to that"
     if address.is_loopback or address.is_unspecified or address.is_link_local or address.is_multicast:
         return "is not an address that other nodes reach; set it to one that they do"
     return ""

@@ -41,6 +41,11 @@ options:
     description: The request, as a file.
     type: path
     required: true
+  fingerprint:
+    description:
+      - Fingerprint of the request that was compared, whole or its spoken part. A file that was replaced since is refused.
+    type: str
+    required: true
   federation:
     description: Name of the federation.
     type: str
@@ -71,6 +76,7 @@ EXAMPLES = r"""
   imagine.platform.site_bundle:
     path: walton.bundle.yml
     request: walton.request.yml
+    fingerprint: 3f2a 91bc 0d1e 77aa 5c3b 9f00 12d4 e8c1
     federation: imagine
     settings: &settings
       servers: [203.0.113.10, 203.0.113.20, 203.0.113.30]
@@ -84,6 +90,7 @@ EXAMPLES = r"""
   imagine.platform.site_bundle:
     path: walton.bundle.yml
     request: walton.request.yml
+    fingerprint: 3f2a 91bc 0d1e 77aa 5c3b 9f00 12d4 e8c1
     federation: imagine
     settings: *settings
     credentials:

@@ -78,7 +78,15 @@ class MembershipError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads times as the text that they are: they are part of what was signed."""
+    """Reads times as the text that they are: they are part of what was signed.
+
+    Refuses references, of which a few make a small file a large value.
+    """
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("a reference")
+        return super().compose_node(parent, index)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -195,7 +203,7 @@ def load_csr(text: Any) -> Any:
     """Read a certificate request and check that its own key signed it; MembershipError with the end of a sentence."""
     try:
         csr = x509.load_pem_x509_csr(str(text).encode("ascii"))
-        if csr.is_signature_valid:
+        if csr.is_signature_valid and csr.subject is not None:
             return csr
     except (ValueError, TypeError, UnicodeError, UnsupportedAlgorithm, InvalidSignature):
         raise MembershipError("is not a certificate request in PEM form") from None
@@ -218,8 +226,9 @@ def _wanted_names(
     """By certificate, the common name, DNS names and addresses that a node of the site may have."""
     addresses = {"127.0.0.1", node["address"], node["public_address"] or node["address"]}
     wanted = {
+        # Agents take a common name for one of the DNS names: with dots, some node and site would be called like a server.
         "nomad": (
-            f"{node['name']}.{site['name']}.nomad",
+            node["name"],
             {f"client.{region}.nomad", "localhost"},
             normal_addresses(sorted(addresses)),
         )
@@ -328,7 +337,8 @@ def _parse(path: str, data: bytes, kind: str, what: str) -> Json:
         raise MembershipError(f"{path} is larger than any {what}; give the file that the other operator sent.")
     try:
         value = yaml.load(data.decode("utf-8"), Loader=_Loader)  # noqa: S506 - derived from the safe loader
-    except (yaml.YAMLError, UnicodeError, RecursionError):
+    # Some of what the constructors raise where a tag does not fit its value.
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         value = None
     if not isinstance(value, dict) or value.get("kind") != kind:
         raise MembershipError(f"{path} is not a {what}; give the file that the other operator sent, unchanged.")
@@ -354,7 +364,7 @@ def parse_request(path: str, data: bytes) -> Json:
         public = ed25519.Ed25519PublicKey.from_public_bytes(_decode(request["keys"]["signing"]))
         x25519.X25519PublicKey.from_public_bytes(_decode(request["keys"]["encryption"]))
         public.verify(_decode(request["signature"]), REQUEST.encode() + b"\n" + canonical(body))
-    except (InvalidSignature, KeyError, TypeError, ValueError):
+    except (InvalidSignature, KeyError, TypeError, ValueError, RecursionError):
         raise MembershipError(_DAMAGED_REQUEST.format(path)) from None
     _check_form(path, request)
     return request
@@ -386,16 +396,30 @@ def _check_form(path: str, request: Mapping[str, Any]) -> None:
             raise wrong(f"roles or vos of node {number}")
         if not all(isinstance(gpu, dict) and isinstance(gpu.get("model"), str) for gpu in node["gpus"]):
             raise wrong(f"gpus of node {number}")
+        if not all(isinstance(value, (str, int, float, type(None))) for gpu in node["gpus"] for value in gpu.values()):
+            raise wrong(f"gpus of node {number}")
         certificates = node["certificates"]
         if not isinstance(certificates, dict) or not all(isinstance(csr, str) for csr in certificates.values()):
             raise wrong(f"certificates of node {number}")
+    said = {**request, "nodes": [{**node, "certificates": sorted(node["certificates"])} for node in nodes]}
+    if not _is_printable(said):
+        raise MembershipError(f"{path} has characters that do not print; have the request made again without them.")
+
+
+def _is_printable(value: Any) -> bool:
+    """Whether people see of a value what it is: no line of it is another's, and it moves no cursor."""
+    if isinstance(value, Mapping):
+        return all(_is_printable(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return all(_is_printable(part) for part in value)
+    return not isinstance(value, str) or value.isprintable()
 
 
 def judge_request(request: Mapping[str, Any], region: str, vos: Sequence[Mapping[str, Any]]) -> list[str]:
     """Everything for which a request must be refused by itself; what others have is the registry's to know."""
     site, nodes = request["site"], request["nodes"]
     found = []
-    for fact in ("name", "domain", "country", "latitude", "longitude", "pue", "contact"):
+    for fact in ("name", "domain", "title", "country", "latitude", "longitude", "pue", "contact"):
         value, rule = site[fact], VARIABLES[f"site_{fact}"]
         if value in (None, "") and not rule.required:
             continue
@@ -472,7 +496,7 @@ def _row(values: Sequence[Any]) -> str:
     def cell(value: Any) -> str:
         text = "" if value is None else " ".join(str(value).split())
         # A spreadsheet would take the first of these for a formula; none of them belongs there.
-        text = text.lstrip("=+@") if isinstance(value, str) else text
+        text = text.lstrip("=+-@") if isinstance(value, str) else text
         return '"' + text.replace('"', '""') + '"' if re.search(r'[",]', text) else text
 
     return ",".join(cell(value) for value in values)

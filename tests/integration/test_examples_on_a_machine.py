@@ -491,7 +491,7 @@ def test_joining(operators: Json, tmp_path: Path) -> None:
     (node,) = asked["nodes"]
     csr = new_request(
         new_key(),
-        f"{node['name']}.walton.nomad",
+        node["name"],
         ["client.global.nomad", "localhost"],
         ["127.0.0.1", node["address"], node["public_address"]],
     )
@@ -511,7 +511,7 @@ def test_joining(operators: Json, tmp_path: Path) -> None:
 
     # The federation's side.
     read, confirm = replaced(examples("site_request_info"), {"3f2a 91bc 0d1e 77aa 5c3b 9f00 12d4 e8c1": told["spoken"]})
-    due, answer = examples("site_bundle")
+    due, answer = replaced(examples("site_bundle"), {"3f2a 91bc 0d1e 77aa 5c3b 9f00 12d4 e8c1": told["spoken"]})
     # As the role has it.
     sign: Json = {
         "name": "Sign",

@@ -125,7 +125,7 @@ def site_request(path: Path, operator: Json, name: str = "walton", **changes: An
         "gpus": [{"model": "Tesla T4", "memory_mb": 15360, "compute_capability": "7.5", "count": 1}],
         "certificates": {
             "nomad": new_request(
-                new_key(), f"{name}-1.{name}.nomad", ["client.global.nomad", "localhost"], ["127.0.0.1", address]
+                new_key(), f"{name}-1", ["client.global.nomad", "localhost"], ["127.0.0.1", address]
             ).decode(),
             "traefik": new_request(new_key(), host, [host, f"*.{host}"], []).decode(),
         },

@@ -185,7 +185,7 @@ def forged(operators: Operator, name: str, change: Callable[[Json], None]) -> tu
 def asking_for(names: list[str], addresses: list[str]) -> Callable[[Json], None]:
     def change(request: Json) -> None:
         node = next(node for node in request["nodes"] if node["name"] == "walton-compute")
-        csr = new_request(new_key(), "walton-compute.walton.nomad", names, addresses)
+        csr = new_request(new_key(), "walton-compute", names, addresses)
         node["certificates"] = {"nomad": csr.decode()}
 
     return change

@@ -70,7 +70,7 @@ def nodes() -> list[Json]:
             "gpus": [],
             "certificates": {
                 "nomad": csr(
-                    "walton-ingress.walton.nomad",
+                    "walton-ingress",
                     ["client.global.nomad", "localhost"],
                     ["127.0.0.1", "10.40.0.11", "198.51.100.40"],
                 ),
@@ -86,7 +86,7 @@ def nodes() -> list[Json]:
             "gpus": [{"model": "Tesla T4", "memory_mb": 15360, "compute_capability": "7.5", "count": 2}],
             "certificates": {
                 "nomad": csr(
-                    "walton-compute.walton.nomad",
+                    "walton-compute",
                     ["client.global.nomad", "localhost"],
                     ["127.0.0.1", "10.40.0.21"],
                 )
@@ -198,7 +198,7 @@ def set_csr(text: str) -> Callable[[Json, list[Json]], None]:
     return lambda _site, members: members[1]["certificates"].update(nomad=text)
 
 
-def special(extension: Any, critical: bool = False, key: Any = None, name: str = "walton-compute.walton.nomad") -> str:
+def special(extension: Any, critical: bool = False, key: Any = None, name: str = "walton-compute") -> str:
     key = key or ec.generate_private_key(ec.SECP256R1())
     builder = x509.CertificateSigningRequestBuilder().subject_name(
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -231,16 +231,16 @@ OWN = ["127.0.0.1", "10.40.0.21"]
         (set_node(0, roles=["compute"]), "the site has no ingress"),
         (set_csr(""), "is not a certificate request in PEM form"),
         (
-            set_csr(csr("walton-compute.walton.nomad", ["server.global.nomad"], OWN)),
+            set_csr(csr("walton-compute", ["server.global.nomad"], OWN)),
             "asks for server.global.nomad, which",
         ),
-        (set_csr(csr("walton-compute.walton.nomad", ["localhost", "ifca-server"], OWN)), "asks for ifca-server, which"),
+        (set_csr(csr("walton-compute", ["localhost", "ifca-server"], OWN)), "asks for ifca-server, which"),
         (
-            set_csr(csr("walton-compute.walton.nomad", ["client.global.nomad", "localhost"], [*OWN, "10.10.0.11"])),
+            set_csr(csr("walton-compute", ["client.global.nomad", "localhost"], [*OWN, "10.10.0.11"])),
             "asks for 10.10.0.11, which is not of this node",
         ),
-        (set_csr(csr("ifca-server.ifca.nomad", ["localhost"], OWN)), "is for CN=ifca-server.ifca.nomad instead of"),
-        (set_csr(csr("walton-compute.walton.nomad", ["localhost"], OWN)), "does not ask for client.global.nomad"),
+        (set_csr(csr("server.global.nomad", ["localhost"], OWN)), "is for CN=server.global.nomad instead of"),
+        (set_csr(csr("walton-compute", ["localhost"], OWN)), "does not ask for client.global.nomad"),
         (set_csr(special(x509.BasicConstraints(True, None))), "asks to be a certificate authority"),
         (set_csr(special(x509.OCSPNoCheck())), "asks for the extension 1.3.6.1.5.5.7.48.1.5"),
         (
@@ -270,7 +270,7 @@ def test_two_nodes_with_one_key(keys: Json) -> None:
         names = ["client.global.nomad", "localhost"]
         for node in members:
             addresses = sorted({"127.0.0.1", node["address"], node["public_address"] or node["address"]})
-            text = new_request(key, f"{node['name']}.walton.nomad", names, addresses).decode()
+            text = new_request(key, node["name"], names, addresses).decode()
             node["certificates"] = {"nomad": text}
 
     (problem,) = judged(keys, change)
