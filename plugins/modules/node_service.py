@@ -65,6 +65,37 @@ options:
     type: str
     choices: [when_stale, never]
     default: when_stale
+  quorum:
+    description:
+      - For a member of a quorum, how to tell that the others do without it. It is then not restarted while another member
+        is not well and the quorum would be lost; the module waits, and fails in the end. So a change that keeps the first
+        server from starting stops there.
+      - A quorum without a leader cannot be lost. A member that is not well itself is not missed.
+    type: dict
+    suboptions:
+      url:
+        description: Address of Consul's or Nomad's autopilot health, which the node asks.
+        type: str
+        required: true
+      member:
+        description: Name of this member, with or without the region that Nomad adds.
+        type: str
+        required: true
+      header:
+        description: Name of the header that takes the token.
+        type: str
+        required: true
+      token:
+        description: Token that may read it. One that the servers do not know yet keeps nothing from being restarted.
+        type: str
+        required: true
+      ca_file:
+        description: CA certificate that the address is verified with.
+        type: path
+      timeout:
+        description: Seconds to wait.
+        type: int
+        default: 60
   ready:
     description: How to tell that the service is ready. Without it the unit's own notification must do.
     type: dict
@@ -128,6 +159,18 @@ EXAMPLES = r"""
       certificate: /etc/nomad.d/tls/cert.pem
       when: always
 
+- name: Restart a server where its configuration changed, if the others do without it
+  imagine.platform.node_service:
+    name: nomad
+    restart_on: [/etc/nomad.d]
+    quorum:
+      url: https://127.0.0.1:4646/v1/operator/autopilot/health
+      member: "{{ inventory_hostname }}"
+      header: X-Nomad-Token
+      token: "{{ federation_secrets.nomad.management_token }}"
+      ca_file: /etc/nomad.d/tls/ca.pem
+  throttle: 1
+
 - name: Start all servers of a quorum together, and restart none
   imagine.platform.node_service:
     name: nomad
@@ -154,6 +197,7 @@ stale:
   sample: []
 """
 
+import json
 import os
 import re
 import socket
@@ -186,6 +230,37 @@ def certificate_in(path: str) -> bytes:
     with open(path, encoding="ascii", errors="replace") as file:
         found = re.search(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", file.read(), re.DOTALL)
     return ssl.PEM_cert_to_DER_cert(found.group(0)) if found else b""
+
+
+def autopilot_health(quorum: dict[str, Any]) -> dict[str, Any]:
+    """Return what autopilot says of the members, nothing where it says nothing: no leader, no way to one, no right to ask."""
+    try:
+        answer = open_url(
+            quorum["url"],
+            timeout=5,
+            use_proxy=False,
+            ca_path=quorum["ca_file"],
+            headers={quorum["header"]: quorum["token"]},
+        )
+        body = answer.read()
+    except urllib.error.HTTPError as error:
+        # The status of a quorum of which one is not well.
+        body = error.read() if error.code == 429 else b""
+    except OSError:
+        body = b""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def members_missed(health: dict[str, Any], member: str) -> list[str]:
+    """Return the members that are not well, where the quorum does not do without them and this one."""
+    members = {one["Name"].partition(".")[0]: bool(one["Healthy"]) for one in health.get("Servers") or []}
+    if not members.pop(member, False) or health.get("FailureTolerance"):
+        return []
+    return sorted(name for name, healthy in members.items() if not healthy)
 
 
 class Service(SystemdUnit):
@@ -222,6 +297,22 @@ class Service(SystemdUnit):
             # Polling an HTTP endpoint: there is nothing on this side that could be waited for instead.
             time.sleep(0.2)
 
+    def await_quorum(self, quorum: dict[str, Any]) -> None:
+        """Wait until the other members do without this one; fail with those that are not well."""
+        deadline = time.monotonic() + quorum["timeout"]
+        while True:
+            missed = members_missed(autopilot_health(quorum), quorum["member"])
+            if not missed:
+                return
+            if time.monotonic() > deadline:
+                self.module.fail_json(
+                    msg=f"{self.unit} was not restarted: {' and '.join(missed)} of its quorum "
+                    f"{'is' if len(missed) == 1 else 'are'} not well, and without this member too there would be none; "
+                    f"look at journalctl -u {self.unit} there, mend it, and run this again."
+                )
+            # Polling an HTTP endpoint: there is nothing on this side that could be waited for instead.
+            time.sleep(0.5)
+
     def presents(self, ready: dict[str, Any]) -> bool:
         """Whether the service presents the certificate that it should, if any."""
         path = ready["certificate"]
@@ -240,6 +331,17 @@ def main() -> None:
             "reload_on": {"type": "list", "elements": "path", "default": []},
             "changed_paths": {"type": "list", "elements": "path", "default": []},
             "restart": {"type": "str", "choices": ["when_stale", "never"], "default": "when_stale"},
+            "quorum": {
+                "type": "dict",
+                "options": {
+                    "url": {"type": "str", "required": True},
+                    "member": {"type": "str", "required": True},
+                    "header": {"type": "str", "required": True},
+                    "token": {"type": "str", "required": True, "no_log": True},
+                    "ca_file": {"type": "path"},
+                    "timeout": {"type": "int", "default": 60},
+                },
+            },
             "ready": {
                 "type": "dict",
                 "options": {
@@ -288,6 +390,8 @@ def main() -> None:
         verbs.update({"restarted": ["restart"], "reloaded": ["reload"]})
         if "daemon-reload" in actions:
             service.systemctl("daemon-reload")
+        if "restarted" in actions and options["quorum"]:
+            service.await_quorum(options["quorum"])
         if "started" in actions and unit.failed:
             service.systemctl("reset-failed", service.unit)
         for action in actions:

@@ -312,6 +312,57 @@ def test_is_not_ready_in_time(
     assert "no such key" in result["msg"]
 
 
+def health(*ill: str, tolerance: int = 0, names: tuple[str, ...] = ("one", "two", "three")) -> tuple[int, bytes]:
+    """What autopilot says of a quorum, with the region in the names as Nomad has it."""
+    servers = [{"Name": f"{name}.global", "Healthy": name not in ill} for name in names]
+    return (429 if ill else 200), json.dumps({"FailureTolerance": tolerance, "Servers": servers}).encode()
+
+
+def stale_member(systemd: Systemd, url: str) -> Result:
+    systemd.started(50)
+    (systemd.config / "thing.json").write_text("another")
+    return {"url": url, "member": "one", "header": "X-Token", "token": "secret", "timeout": 0}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        health(tolerance=1),
+        health("two", tolerance=1, names=("one", "two", "three", "four", "five")),
+        # The only one, and one of two.
+        health(names=("one",)),
+        health(names=("one", "two")),
+        # It is this one that is to be mended.
+        health("one"),
+        health("one", "two"),
+        # Nothing to lose, and nothing that is known.
+        (500, b"No cluster leader"),
+        (403, b"Permission denied"),
+        (200, b"<html>"),
+        health("two", names=("two", "three")),
+    ],
+)
+def test_restarts_a_member_that_is_not_missed(
+    systemd: Systemd, service: Callable[..., Result], endpoint: Any, answer: tuple[int, bytes]
+) -> None:
+    url, answers = endpoint
+    answers[:] = [answer]
+    assert service(quorum=stale_member(systemd, url))["actions"] == ["restarted"]
+
+
+def test_restarts_no_member_that_is_missed(systemd: Systemd, service: Callable[..., Result], endpoint: Any) -> None:
+    url, answers = endpoint
+    answers[:] = [health("two")]
+    quorum = stale_member(systemd, url)
+    result = service(quorum=quorum)
+    assert result["failed"]
+    assert "thing.service was not restarted: two of its quorum is not well, and without this member" in result["msg"]
+    assert systemd.calls() == []
+    # The quorum of two does without none, and waits for the other to be well.
+    answers[:] = [health("two", names=("one", "two")), health(names=("one", "two"))]
+    assert service(quorum={**quorum, "timeout": 20})["actions"] == ["restarted"]
+
+
 def test_nobody_answers(systemd: Systemd, service: Callable[..., Result]) -> None:
     result = service(ready={"url": "http://127.0.0.1:1/", "timeout": 0, "when": "always"})
     assert "Connection refused" in result["msg"]
