@@ -11,13 +11,16 @@ there is always one that serves.
 from __future__ import annotations
 
 import copy
+import functools
+import hashlib
+import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
-from ansible_collections.imagine.platform.plugins.module_utils.nodes import list_nodes
+from ansible_collections.imagine.platform.plugins.module_utils.nodes import PARALLEL, list_nodes
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import Json, NomadClient, NomadError, segment
 from ansible_collections.imagine.platform.plugins.module_utils.nomad_jobs import (
     Wait,
@@ -30,12 +33,23 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad_jobs import
 )
 from ansible_collections.imagine.platform.plugins.module_utils.nomad_variables import variable_path
 
+Result = TypeVar("Result")
+
 SECOND = 1_000_000_000
 WAIT_SECONDS = 2.0
 ALIVE = ("pending", "running", "unknown")
 PREFIX = "imagine/surge"
 # Where the records are, whatever the namespace of the jobs.
-NAMESPACE = "default"
+RECORDS = {"namespace": "default"}
+# What Nomad notes of a job by itself.
+NOTED = frozenset(
+    (
+        *("Version", "JobModifyIndex", "ModifyIndex", "CreateIndex", "SubmitTime", "Status", "StatusDescription"),
+        *("Stable", "VersionTag", "NomadTokenID"),
+    )
+)
+# How often others may change a job, or its record, at the same moment.
+ATTEMPTS = 10
 
 
 def job_key(namespace: str, identifier: str) -> str:
@@ -43,36 +57,142 @@ def job_key(namespace: str, identifier: str) -> str:
     return f"{namespace}/{identifier}"
 
 
-class Record:
-    """Which jobs have more allocations because of a node, and the version that each is to get back."""
+def essence(job: Mapping[str, Any]) -> str:
+    """A digest of what somebody asked for with a job, without what Nomad notes of each registration."""
+    plain = {key: value for key, value in job.items() if key not in NOTED}
+    plain["TaskGroups"] = [
+        {**group, "Scaling": {key: value for key, value in group["Scaling"].items() if key not in NOTED}}
+        if group.get("Scaling")
+        else group
+        for group in job["TaskGroups"]
+    ]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
-    def __init__(self, client: NomadClient, node: str) -> None:
+
+def counts_of(job: Mapping[str, Any]) -> dict[str, int]:
+    """Allocations by group."""
+    return {group["Name"]: int(group["Count"]) for group in job["TaskGroups"]}
+
+
+class Record:
+    """That a job has more allocations because of some nodes, and what it is to be without them.
+
+    C(index) is the job's modify index after the last of our registrations, 0 while one is under way; only who registers
+    sets it. C(peak) is the most that any of them asked for.
+    """
+
+    def __init__(self, client: NomadClient, key: str, raw: Json | None = None) -> None:
+        items: Mapping[str, str] = (raw or {}).get("Items") or {}
         self.client = client
-        self.path = variable_path(f"{PREFIX}/{node}")
-        self.node = node
-        raw = client.get_object(self.path, f"reading what runs twice because of '{node}'", params=self._params())
-        self.index = int((raw or {}).get("ModifyIndex") or 0)
-        self.versions = {str(key): int(value) for key, value in ((raw or {}).get("Items") or {}).items()}
+        self.key = key
+        self.stored = int((raw or {}).get("ModifyIndex") or 0)
+        self.version = int(items.get("version", -1))
+        self.index = int(items.get("index", 0))
+        self.essence = items.get("essence", "")
+        self.groups: dict[str, Json] = json.loads(items.get("groups", "{}"))
+        self.nodes: dict[str, dict[str, int]] = json.loads(items.get("nodes", "{}"))
+        self.peak: dict[str, int] = json.loads(items.get("peak", "{}"))
 
     @staticmethod
-    def _params(**more: Any) -> Json:
-        return {"namespace": NAMESPACE, **more}
+    def path_of(key: str) -> str:
+        """Where the record of a job is; identifiers of jobs have characters that paths do not take."""
+        return f"{PREFIX}/{hashlib.sha256(key.encode()).hexdigest()[:40]}"
+
+    @classmethod
+    def read(cls, client: NomadClient, key: str) -> Record:
+        """The record of a job, an empty one where there is none."""
+        path = variable_path(cls.path_of(key))
+        return cls(client, key, client.get_object(path, f"reading why '{key}' runs twice", params=RECORDS))
+
+    @classmethod
+    def all_of(cls, client: NomadClient, node: str) -> list[Record]:
+        """The records that a node is in."""
+        doing = f"reading what runs twice because of '{node}'"
+
+        def read(path: str) -> Json | None:
+            return client.get_object(variable_path(path), doing, params=RECORDS)
+
+        listed = client.get_list("vars", doing, params={**RECORDS, "prefix": f"{PREFIX}/"})
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            found = [raw for raw in pool.map(read, (str(one["Path"]) for one in listed)) if raw is not None]
+        records = [cls(client, str(raw["Items"]["job"]), raw) for raw in found]
+        return sorted((one for one in records if node in one.nodes), key=lambda one: one.key)
+
+    def is_ours(self, job: Mapping[str, Any]) -> bool:
+        """Whether the job is as this module registered it. Whoever registers it anew meanwhile has the last word."""
+        if not self.nodes:
+            return False
+        if self.index:
+            return int(job["JobModifyIndex"]) == self.index
+        # A registration is under way, or was when a run was killed.
+        if essence(self.restored(job)) != self.essence:
+            return False
+        least = counts_of(self.restored(job))
+        return all(least[name] <= count <= self.peak[name] for name, count in counts_of(job).items())
+
+    def start_from(self, job: Mapping[str, Any]) -> None:
+        """Take the job as what somebody wants it to be."""
+        self.version, self.index, self.essence, self.peak = int(job["Version"]), 0, essence(job), counts_of(job)
+        self.groups = {
+            group["Name"]: {
+                "Count": int(group["Count"]),
+                "ShutdownDelay": group.get("ShutdownDelay"),
+                "Max": (group.get("Scaling") or {}).get("Max"),
+            }
+            for group in job["TaskGroups"]
+        }
+
+    def restored(self, job: Mapping[str, Any]) -> Json:
+        """The job without what was added to it."""
+        result: Json = copy.deepcopy(dict(job))
+        for group in result["TaskGroups"]:
+            known = self.groups.get(group["Name"])
+            if known:
+                group["Count"], group["ShutdownDelay"] = known["Count"], known["ShutdownDelay"]
+                if group.get("Scaling"):
+                    group["Scaling"]["Max"] = known["Max"]
+        return result
+
+    def more(self, nodes: Mapping[str, Mapping[str, int]]) -> Counter[str]:
+        """Allocations by group that some nodes ask for."""
+        total: Counter[str] = Counter()
+        for wanted in nodes.values():
+            total.update(wanted)
+        return total
+
+    def counts(self, nodes: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+        """Allocations by group, with those that some nodes ask for."""
+        more = self.more(nodes)
+        return {name: known["Count"] + more[name] for name, known in self.groups.items()}
+
+    def announce(self, job: Mapping[str, Any]) -> None:
+        """Note that a registration is under way which asks for as many, or fewer."""
+        self.index = 0
+        self.peak = {name: max(count, self.peak.get(name, 0)) for name, count in counts_of(job).items()}
+        self.write()
 
     def write(self) -> None:
-        """Keep it, or remove it where nothing is left."""
-        doing = f"noting what runs twice because of '{self.node}'"
-        if not self.versions:
-            if self.index:
-                self.client.delete(self.path, doing, params=self._params(cas=self.index))
-            self.index = 0
+        """Keep it, or remove it where no node is left; a conflict where it is not as it was read."""
+        doing = f"noting why '{self.key}' runs twice"
+        path = variable_path(self.path_of(self.key))
+        if not self.nodes:
+            if self.stored:
+                self.client.delete(path, doing, params={**RECORDS, "cas": self.stored})
+            self.stored = 0
             return
-        body = {
-            "Namespace": NAMESPACE,
-            "Path": f"{PREFIX}/{self.node}",
-            "Items": {key: str(version) for key, version in self.versions.items()},
+        items = {
+            "job": self.key,
+            "version": str(self.version),
+            "index": str(self.index),
+            "essence": self.essence,
+            "groups": json.dumps(self.groups, sort_keys=True),
+            "nodes": json.dumps(self.nodes, sort_keys=True),
+            "peak": json.dumps(self.peak, sort_keys=True),
         }
-        answer = self.client.put(self.path, doing, body, params=self._params(cas=self.index))
-        self.index = int(answer["ModifyIndex"])
+        body = {**RECORDS, "Path": self.path_of(self.key), "Items": items}
+        body["Namespace"] = body.pop("namespace")
+        answer = self.client.put(path, doing, body, params={**RECORDS, "cas": self.stored})
+        self.stored = int(answer["ModifyIndex"])
 
 
 def allocations_on(client: NomadClient, node: Mapping[str, Any]) -> list[Json]:
@@ -170,8 +290,13 @@ def endpoints(client: NomadClient, job: Mapping[str, Any], allocations: Sequence
     ]
 
 
-def wait_until_running(client: NomadClient, job: Mapping[str, Any], seconds: float) -> list[Json]:
-    """Wait until as many allocations run as the job asks for, and return them."""
+def wait_until_running(
+    client: NomadClient, job: Mapping[str, Any], seconds: float, least: Mapping[str, int] | None = None
+) -> list[Json]:
+    """Wait until as many allocations run as the job asks for, and return them.
+
+    With C(least) that many by group do, where Nomad has no place for more.
+    """
     deadline = time.monotonic() + seconds
     index = 1
     while True:
@@ -185,11 +310,24 @@ def wait_until_running(client: NomadClient, job: Mapping[str, Any], seconds: flo
         )
         there = running(job, listed or [])
         counts = Counter(one["TaskGroup"] for one in there)
-        if all(counts[group["Name"]] >= int(group["Count"]) for group in job["TaskGroups"]):
+        if all(counts[name] >= count for name, count in counts_of(job).items()):
+            return there
+        late = next((one for one in listed or [] if one["DesiredStatus"] == "run" and one not in there), None)
+        enough = least is not None and all(counts[name] >= count for name, count in least.items())
+        if enough and late is None and is_decided(client, job):
             return there
         if left <= 0:
-            late = next((one for one in listed or [] if one["DesiredStatus"] == "run" and one not in there), None)
             raise NomadError(explain_delay(client, job, late, seconds), "timeout")
+
+
+def is_decided(client: NomadClient, job: Mapping[str, Any]) -> bool:
+    """Whether the scheduler has placed all that it has a place for."""
+    evaluations = client.get_list(
+        f"job/{segment(job['ID'])}/evaluations",
+        f"reading the evaluations of job '{job['Name']}'",
+        params={"namespace": job["Namespace"]},
+    )
+    return not any(one["Status"] == "pending" for one in evaluations)
 
 
 def wait_until_gone(client: NomadClient, job: Mapping[str, Any], seconds: float) -> None:
@@ -231,7 +369,6 @@ class Surge:
         self.delay = delay
         self.seconds = seconds
         self.check = check
-        self.record = Record(client, self.name)
         self.before: Json = {}
         self.after: Json = {}
 
@@ -240,100 +377,174 @@ class Surge:
         job = read_job(self.client, namespace, identifier)
         return None if job is None or job.get("Stop") else job
 
-    def _is_surged(self, key: str, job: Mapping[str, Any]) -> bool:
-        """Whether the job is as this module registered it. Whoever registers it anew meanwhile has the last word."""
-        return key in self.record.versions and int(job["Version"]) == self.record.versions[key] + 1
-
     def begin(self) -> Json:
         """Have every service of the node run elsewhere too; wait for it."""
         here: dict[str, Counter[str]] = {}
         for one in allocations_on(self.client, self.node):
             here.setdefault(job_key(one["Namespace"], one["JobID"]), Counter())[one["TaskGroup"]] += 1
-        wanted: dict[str, Json] = {}
-        jobs: dict[str, Json] = {}
-        for key in sorted({*here, *self.record.versions}):
-            job = self._job(key)
-            if job is None or (key not in here and not self._is_surged(key, job)):
-                self.record.versions.pop(key, None)
-                continue
-            jobs[key] = job
-            if not self._is_surged(key, job):
-                wanted[key] = surged(job, here[key], self.delay)
+        # What an earlier call began, and has gone from here since.
+        rest = [one.key for one in Record.all_of(self.client, self.name) if one.key not in here]
         # What cannot be done is told before anything is.
-        for key, job in wanted.items():
-            check_plan(job, plan_job(self.client, job, job["Namespace"]), self.name)
-            self.before[key] = {one["Name"]: one["Count"] for one in jobs[key]["TaskGroups"]}
-            self.after[key] = {one["Name"]: one["Count"] for one in job["TaskGroups"]}
+        for key, groups in sorted(here.items()):
+            self._plan(key, groups)
         if self.check:
-            return self._result([])
-        # The record first: a run that is killed in between has noted what there is to take back.
-        self.record.versions.update({key: int(jobs[key]["Version"]) for key in wanted})
-        self.record.write()
-        for key, job in wanted.items():
-            register_job(self.client, job, job["Namespace"], int(jobs[key]["JobModifyIndex"]))
+            return self._result(sorted({*self.before, *here, *rest}), [])
+        new = set(self.before)
+        kept = []
         try:
-            found = self._await(jobs, set(wanted))
+            for key, groups in sorted(here.items()):
+                if self._raise(key, groups):
+                    kept.append(key)
+            kept += [key for key in rest if self._keep(key)]
+            found: list[Json] = []
+            for key in sorted(kept):
+                wait = functools.partial(self._await, key, new=key in new, gone=key not in here)
+                found += self._despite_others(key, wait)
         except NomadError:
             # What did not come up elsewhere must not stay behind.
-            if wanted:
+            if new:
                 self.end()
             raise
-        return self._result(found)
+        return self._result(sorted(kept), found)
 
-    def _await(self, jobs: Iterable[str], new: set[str]) -> list[Json]:
-        found: list[Json] = []
-        for key in jobs:
-            job = self._job(key)
-            if job is None:
-                continue
-            if key in new:
-                Wait(self.client, job).run(self.seconds)
-            there = wait_until_running(self.client, job, self.seconds)
-            # An ingress node reaches, and knows of, what runs at its own site.
-            found += endpoints(self.client, job, [one for one in there if one["NodeID"] in self._neighbours])
-        return found
+    def _aim(self, key: str, groups: Mapping[str, int]) -> tuple[Record, Json | None, Json | None]:
+        """The record with this node in it, the job, and what it is to be."""
+        record, job = Record.read(self.client, key), self._job(key)
+        if job is None:
+            return record, None, None
+        if not record.is_ours(job):
+            record.nodes.pop(self.name, None)
+            record.start_from(job)
+        record.nodes.setdefault(self.name, dict(groups))
+        return record, job, surged(record.restored(job), record.more(record.nodes), self.delay)
 
-    @cached_property
+    def _plan(self, key: str, groups: Mapping[str, int]) -> None:
+        _record, job, target = self._aim(key, groups)
+        if job is None or target is None or counts_of(target) == counts_of(job):
+            return
+        check_plan(target, plan_job(self.client, target, target["Namespace"]), self.name)
+        self.before[key], self.after[key] = counts_of(job), counts_of(target)
+
+    def _raise(self, key: str, groups: Mapping[str, int]) -> bool:
+        """Register a job with more allocations; whether there is one."""
+
+        def once() -> bool:
+            record, job, target = self._aim(key, groups)
+            if job is None or target is None:
+                return False
+            if counts_of(target) != counts_of(job):
+                # The record first: a run that is killed in between has noted what there is to take back.
+                record.announce(target)
+                register_job(self.client, target, target["Namespace"], int(job["JobModifyIndex"]))
+                return self._settle(record)
+            return True
+
+        return self._despite_others(key, once)
+
+    def _settle(self, record: Record) -> bool:
+        """Note which registration was ours; a conflict where somebody came in between."""
+        job = self._job(record.key)
+        if job is None:
+            return False
+        if not record.is_ours(job):
+            raise NomadError(f"Job '{record.key}' was registered by somebody else at the same time.", "conflict")
+        record.index = int(job["JobModifyIndex"])
+        record.write()
+        return True
+
+    def _keep(self, key: str) -> bool:
+        """Whether a job that this node gave away still has more allocations because of it; forget it where not."""
+
+        def once() -> bool:
+            record, job = Record.read(self.client, key), self._job(key)
+            if job is not None and record.is_ours(job):
+                return self.name in record.nodes
+            if record.nodes.pop(self.name, None) is not None:
+                record.write()
+            return False
+
+        return self._despite_others(key, once)
+
+    def _despite_others(self, key: str, once: Callable[[], Result]) -> Result:
+        """Do something that others, who work on the same job for other nodes, may come in between of."""
+        for _attempt in range(ATTEMPTS):
+            try:
+                return once()
+            except NomadError as error:
+                if error.kind != "conflict" and "enforcing version" not in error.words.lower():
+                    raise
+        raise NomadError(f"Job '{key}' is changed by others again and again: run again.", "conflict")
+
+    def _await(self, key: str, new: bool, gone: bool) -> list[Json]:
+        """Wait until a job runs as often as it is to; where it is served at the site of the node."""
+        job = self._job(key)
+        if job is None:
+            return []
+        if new:
+            Wait(self.client, job).run(self.seconds)
+        # After the drain what others serve is enough: there may be no room for one more.
+        least = counts_of(Record.read(self.client, key).restored(job)) if gone else None
+        there = wait_until_running(self.client, job, self.seconds, least)
+        # An ingress node reaches, and knows of, what runs at its own site.
+        return endpoints(self.client, job, [one for one in there if one["NodeID"] in self._neighbours])
+
+    @functools.cached_property
     def _neighbours(self) -> frozenset[str]:
         """IDs of the nodes of the node's site."""
         site = self.node["Datacenter"]
         return frozenset(one["ID"] for one in list_nodes(self.client) if one["Datacenter"] == site)
 
     def end(self) -> Json:
-        """Give every job its version back, and wait until nothing runs that is not asked for any more."""
-        reverted = []
-        for key, version in sorted(self.record.versions.items()):
-            job = self._job(key)
-            if job is None or not self._is_surged(key, job):
-                continue
-            self.before[key] = {one["Name"]: one["Count"] for one in job["TaskGroups"]}
-            if not self.check:
-                self._revert(job, version)
-            reverted.append(key)
-        for key in reverted:
-            job = self._job(key)
-            if job is None:
-                continue
-            self.after[key] = {one["Name"]: one["Count"] for one in job["TaskGroups"]}
-            if not self.check:
+        """Take back what this node asked for, and wait until nothing runs that is not asked for any more."""
+        keys = [one.key for one in Record.all_of(self.client, self.name)]
+        lowered = [key for key in keys if self._despite_others(key, functools.partial(self._lower, key))]
+        for key in lowered:
+            job = None if self.check else self._job(key)
+            if job is not None:
                 wait_until_gone(self.client, job, self.seconds)
-        if not self.check:
-            self.record.versions = {}
-            self.record.write()
-        return self._result([])
+        return self._result(keys, [])
 
-    def _revert(self, job: Mapping[str, Any], version: int) -> None:
-        self.client.post(
-            f"job/{segment(job['ID'])}/revert",
-            f"giving job '{job['Name']}' its version {version} back",
-            {"JobID": job["ID"], "JobVersion": version, "EnforcePriorVersion": int(job["Version"])},
-            params={"namespace": job["Namespace"]},
-        )
+    def _lower(self, key: str) -> bool:
+        """Register a job without what this node asked for; whether there was something to take back."""
+        record, job = Record.read(self.client, key), self._job(key)
+        others = {name: wanted for name, wanted in record.nodes.items() if name != self.name}
+        ours = job is not None and record.is_ours(job)
+        lower = job is not None and ours and counts_of(job) != record.counts(others)
+        if job is not None and lower:
+            self.before[key], self.after[key] = counts_of(job), record.counts(others)
+        if self.check:
+            return lower
+        if job is not None and lower:
+            record.announce(job)
+            self._register_without(record, job, others)
+            record.nodes = others
+            self._settle(record)
+        elif record.nodes != others:
+            record.nodes = others
+            record.write()
+        return lower
 
-    def _result(self, found: list[Json]) -> Json:
+    def _register_without(self, record: Record, job: Json, others: Mapping[str, Mapping[str, int]]) -> None:
+        restored = record.restored(job)
+        if others:
+            target = surged(restored, record.more(others), self.delay)
+            register_job(self.client, target, target["Namespace"], int(job["JobModifyIndex"]))
+            return
+        params = {"namespace": job["Namespace"]}
+        doing = f"giving job '{job['Name']}' its version {record.version} back"
+        where = f"job/{segment(job['ID'])}"
+        versions = (self.client.get(f"{where}/versions", doing, params=params) or {}).get("Versions") or []
+        if any(int(one["Version"]) == record.version and essence(one) == record.essence for one in versions):
+            # The version comes back with the source that its owner sees. Nomad forgets old ones.
+            body = {"JobID": job["ID"], "JobVersion": record.version, "EnforcePriorVersion": int(job["Version"])}
+            self.client.post(f"{where}/revert", doing, body, params=params)
+        else:
+            register_job(self.client, restored, restored["Namespace"], int(job["JobModifyIndex"]))
+
+    def _result(self, jobs: list[str], found: list[Json]) -> Json:
         return {
             "changed": bool(self.before),
-            "jobs": sorted({*self.before, *self.record.versions}),
+            "jobs": jobs,
             "endpoints": found,
             "diff": {"before": self.before, "after": self.after},
         }

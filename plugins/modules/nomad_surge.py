@@ -16,8 +16,9 @@ description:
   - Nothing that runs is restarted by it. Allocations leave the service catalogue O(shutdown_delay) seconds before they
     stop, so that whoever routes requests to them has learned of it.
   - Make the node ineligible first, or the others may be placed there again.
-  - What was changed is noted in the Nomad variable C(imagine/surge/<node>), so that O(state=absent) takes it back also
-    after a run that was killed. A job that somebody registers anew meanwhile stays as that somebody wants it.
+  - What was changed is noted in a Nomad variable for each job, below C(imagine/surge), so that O(state=absent) takes it
+    back also after a run that was killed. Several nodes may have the same job run more often at a time.
+  - A job that somebody registers anew meanwhile stays as that somebody wants it.
   - Jobs of other types than V(service) are left alone.
 extends_documentation_fragment:
   - imagine.platform.attributes
@@ -38,8 +39,9 @@ options:
   state:
     description:
       - V(present) has the services run elsewhere too, and waits until they do. It also waits for those that an earlier
-        call began, so that it can be called again after the drain, for the replacements.
-      - V(absent) gives the jobs their earlier versions back, and waits until nothing runs more often than asked for.
+        call began, so that it can be called again after the drain, for the replacements. Those for which there is no room
+        are not waited for, as long as each job runs as often as it was asked for.
+      - V(absent) takes back what was added because of the node, and waits until nothing runs more often than asked for.
     type: str
     choices: [present, absent]
     default: present

@@ -18,6 +18,8 @@ import pytest
 import requests
 from nomad_agent import AgentProcess, Server, client_beside
 
+from ansible_collections.imagine.platform.plugins.module_utils import nomad_surge
+
 SLEEP = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 JOB: dict[str, Any] = {
     "ID": "surge",
@@ -98,8 +100,10 @@ def nodes(ask: Ask) -> list[str]:
     return sorted(one["NodeName"] for one in alive(ask))
 
 
-def records(ask: Ask) -> list[str]:
-    return [one["Path"] for one in ask("vars?prefix=imagine/surge")]
+def records(ask: Ask) -> list[tuple[str, str]]:
+    """Jobs that are noted, each with the nodes because of which it is."""
+    found = [ask(f"var/{one['Path']}")["Items"] for one in ask("vars?prefix=imagine/surge")]
+    return [(one["job"], " ".join(sorted(json.loads(one["nodes"])))) for one in found]
 
 
 def test_from_one_node_to_the_other(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:
@@ -113,7 +117,7 @@ def test_from_one_node_to_the_other(nomad: Any, ask: Ask, running: dict[str, Any
     assert endpoint["name"] == "surge/web/api"
     assert len(endpoint["addresses"]) == 2
     assert nodes(ask) == ["node-1", "node-2"]
-    assert records(ask) == ["imagine/surge/node-1"]
+    assert records(ask) == [("default/surge", "node-1")]
     # What ran goes on as it was.
     first = next(one for one in alive(ask) if one["NodeName"] == "node-1")
     assert first["ID"] == running["ID"]
@@ -164,6 +168,117 @@ def test_whoever_registers_the_job_meanwhile_has_the_last_word(nomad: Any, ask: 
     assert not ended["changed"]
     assert ask("job/surge")["Priority"] == 70
     assert records(ask) == []
+
+
+@pytest.fixture
+def registering(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Has something happen just before the module's next registration of a job."""
+
+    def before(action: Callable[[], None]) -> None:
+        original = nomad_surge.register_job
+
+        def register(*args: Any, **kwargs: Any) -> str:
+            monkeypatch.setattr(nomad_surge, "register_job", original)
+            action()
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(nomad_surge, "register_job", register)
+
+    return before
+
+
+class Killed(BaseException):
+    """The end of a process, which no part of it sees coming."""
+
+
+def kill() -> None:
+    raise Killed
+
+
+def change(ask: Ask) -> None:
+    """A user's own update, which restarts nothing."""
+    ask("jobs", "POST", {"Job": {**JOB, "Priority": 70}})
+
+
+def test_an_update_that_comes_just_before_is_kept(
+    nomad: Any, ask: Ask, running: dict[str, Any], registering: Any
+) -> None:
+    registering(lambda: change(ask))
+    nomad("nomad_surge", name="node-1", wait_timeout=60)
+    job = ask("job/surge")
+    assert (job["Priority"], job["TaskGroups"][0]["Count"]) == (70, 2)
+    nomad("nomad_surge", name="node-1", state="absent", wait_timeout=60)
+    job = ask("job/surge")
+    assert (job["Priority"], job["TaskGroups"][0]["Count"], records(ask)) == (70, 1, [])
+
+
+def test_an_update_is_not_taken_for_what_a_killed_run_did_not_do(
+    nomad: Any, ask: Ask, running: dict[str, Any], registering: Any
+) -> None:
+    registering(kill)
+    with pytest.raises(Killed):
+        nomad("nomad_surge", name="node-1")
+    assert records(ask) == [("default/surge", "node-1")]
+    change(ask)
+    version = ask("job/surge")["Version"]
+    assert not nomad("nomad_surge", name="node-1", state="absent")["changed"]
+    job = ask("job/surge")
+    assert (job["Priority"], job["Version"], records(ask)) == (70, version, [])
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_run_that_is_killed_once_the_job_is_registered(
+    nomad: Any, ask: Ask, running: dict[str, Any], monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    with monkeypatch.context() as context:
+        context.setattr(nomad_surge.Surge, "_settle", lambda *_args: kill())
+        with pytest.raises(Killed):
+            nomad("nomad_surge", name="node-1")
+    assert ask("job/surge")["TaskGroups"][0]["Count"] == 2
+    if again:
+        assert not nomad("nomad_surge", name="node-1", wait_timeout=60)["changed"]
+        assert ask("job/surge")["TaskGroups"][0]["Count"] == 2
+    assert nomad("nomad_surge", name="node-1", state="absent", wait_timeout=60)["changed"]
+    group = ask("job/surge")["TaskGroups"][0]
+    assert (group["Count"], group["ShutdownDelay"], records(ask)) == (1, None, [])
+
+
+def test_two_nodes_give_the_same_job_away(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:
+    nomad("nomad_surge", name="node-1", wait_timeout=60)
+    # The other one has what the first one asked for.
+    assert nomad("nomad_surge", name="node-2", wait_timeout=60)["changed"]
+    assert (len(nodes(ask)), records(ask)) == (3, [("default/surge", "node-1 node-2")])
+    assert not nomad("nomad_surge", name="node-1", wait_timeout=60)["changed"]
+    nomad("nomad_surge", name="node-1", state="absent", wait_timeout=60)
+    assert (len(nodes(ask)), records(ask)) == (2, [("default/surge", "node-2")])
+    nomad("nomad_surge", name="node-2", state="absent", wait_timeout=60)
+    group = ask("job/surge")["TaskGroups"][0]
+    assert (group["Count"], group["ShutdownDelay"], records(ask)) == (1, None, [])
+
+
+def test_two_nodes_come_in_between_of_each_other(
+    nomad: Any, ask: Ask, running: dict[str, Any], registering: Any
+) -> None:
+    nomad("nomad_surge", name="node-1", wait_timeout=60)
+    registering(lambda: nomad("nomad_surge", name="node-1", state="absent", wait_timeout=60))
+    nomad("nomad_surge", name="node-2", wait_timeout=60)
+    assert (ask("job/surge")["TaskGroups"][0]["Count"], records(ask)) == (2, [("default/surge", "node-2")])
+    nomad("nomad_surge", name="node-2", state="absent", wait_timeout=60)
+    group = ask("job/surge")["TaskGroups"][0]
+    assert (group["Count"], group["ShutdownDelay"], records(ask)) == (1, None, [])
+
+
+def test_the_place_for_one_more_is_enough(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:
+    nomad("nomad_surge", name="node-1", shutdown_delay=1, wait_timeout=60)
+    # What is drained from the first node has no place any more, though the job is served.
+    nomad("nomad_node", name="node-2", eligibility="ineligible")
+    nomad("nomad_node", name="node-1", drain=True, drain_deadline=1, wait_timeout=60)
+    after = nomad("nomad_surge", name="node-1", wait_timeout=60)
+    assert (nodes(ask), len(after["endpoints"][0]["addresses"])) == (["node-2"], 1)
+    (served,) = alive(ask)
+    nomad("nomad_surge", name="node-1", state="absent", wait_timeout=60)
+    assert [one["ID"] for one in alive(ask)] == [served["ID"]]
+    assert ask("job/surge")["TaskGroups"][0]["Count"] == 1
 
 
 def test_a_node_without_services_needs_nothing(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:
