@@ -291,18 +291,18 @@ def test_mistakes(nomad: Any, running: dict[str, Any]) -> None:
     assert "give 0 or more" in nomad("nomad_surge", fails=True, name="node-1", shutdown_delay=-1)["msg"]
 
 
-def maintain(directory: Path, agent: Any, *files: str, **variables: Any) -> Any:
-    """Run task files of the role maintenance for node-1, which is its own ingress node."""
+def maintain(directory: Path, agent: Any, *files: str, name: str = "node-1", **variables: Any) -> Any:
+    """Run task files of the role maintenance for a node, which is its own ingress node."""
     connection = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False}
     node = {**connection, "site_name": "ifca", "site_vos": [], "node_roles": ["server", "ingress", "compute"]}
-    children = {name: {"hosts": {"node-1": {}}} for name in ("site_ifca", "role_server", "role_ingress")}
-    inventory = {"all": {"hosts": {"node-1": node}, "children": children}}
+    children = {group: {"hosts": {name: {}}} for group in ("site_ifca", "role_server", "role_ingress")}
+    inventory = {"all": {"hosts": {name: node}, "children": children}}
     (directory / "hosts.json").write_text(json.dumps(inventory))
     roles = [{"import_role": {"name": "imagine.platform.maintenance", "tasks_from": one}} for one in files]
     if "begin" not in files:
         # What begins a node's turn has found one.
         roles.insert(0, {"import_role": {"name": "imagine.platform.federation", "tasks_from": "leader"}})
-    (directory / "play.json").write_text(json.dumps([{"hosts": "node-1", "gather_facts": False, "tasks": roles}]))
+    (directory / "play.json").write_text(json.dumps([{"hosts": name, "gather_facts": False, "tasks": roles}]))
     (directory / "nomad.pem").write_bytes((agent.directory / "ca.pem").read_bytes())
     with socket.socket() as down:
         down.bind(("127.0.0.1", 0))
@@ -375,3 +375,17 @@ def test_the_role_keeps_a_node_ineligible_that_was_so_before(
     seen = nomad("nomad_node_info", names=["node-1"])["nodes"][0]
     assert (seen["eligibility"], seen["meta"].get("maintenance")) == ("ineligible", None)
     assert nodes(ask) == ["node-2"]
+
+
+def test_the_role_asks_nothing_of_a_node_that_nomad_has_lost(
+    nomad: Any, nomad_agent: Any, nomad_process: AgentProcess, eventually: Any, tmp_path: Path
+) -> None:
+    with client_beside(nomad_process, tmp_path / "client", "node-3"):
+        nomad("nomad_node_info", names=["node-3"], wait=True, wait_timeout=90)
+    lost = eventually(
+        lambda: [one for one in nomad("nomad_node_info", names=["node-3"])["nodes"] if one["status"] == "down"]
+    )
+    done = maintain(tmp_path, nomad_agent, "make_way", name="node-3")
+    assert done.returncode == 0, done.stdout
+    assert "changed=0" in done.stdout
+    nomad("nomad_node", name=lost[0]["id"], state="absent")
