@@ -45,6 +45,7 @@ class ActionModule(inventory.ActionModule):
                 "minimum_disk_mb": {"type": "int", "default": limits.minimum_disk_mb},
                 "disk_warning_percent": {"type": "float", "default": limits.disk_warning_percent},
                 "certificate_days": {"type": "int", "default": limits.certificate_days},
+                "authority_days": {"type": "int", "default": limits.authority_days},
                 "maximum_clock_offset": {"type": "float", "default": limits.clock_offset},
             },
         )
@@ -92,6 +93,7 @@ class ActionModule(inventory.ActionModule):
                 minimum_disk_mb=options["minimum_disk_mb"],
                 disk_warning_percent=options["disk_warning_percent"],
                 certificate_days=options["certificate_days"],
+                authority_days=options["authority_days"],
                 renew_fraction=float(defaults.get("certificates_renew_fraction", 0.667)),
                 clock_offset=options["maximum_clock_offset"],
             ),

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.imagine.platform.plugins.module_utils.nodes import alive_first
+from ansible_collections.imagine.platform.plugins.module_utils.nodes import SILENT, alive_first, describe
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import Json, NomadClient
 from ansible_collections.imagine.platform.plugins.module_utils.registry import runs_client, site_hosts
 
@@ -25,6 +25,30 @@ def clients_of(listed: Iterable[Json]) -> dict[tuple[str, str], Json]:
     for node in reversed(alive_first(list(listed))):
         found[(node["Datacenter"], node["Name"])] = node
     return found
+
+
+def ambiguous(listed: Iterable[Json]) -> list[Json]:
+    """Names that several living nodes have: Nomad does not keep a node from taking the name of another one."""
+    living: dict[str, list[Json]] = defaultdict(list)
+    for node in listed:
+        if node["Status"] not in SILENT:
+            living[node["Name"]].append(node)
+    return [
+        {
+            "name": name,
+            "nodes": [
+                {
+                    "id": node["ID"],
+                    "site": node["Datacenter"],
+                    "address": describe(node)["address"],
+                    "status": node["Status"],
+                }
+                for node in sorted(nodes, key=lambda node: (node["Datacenter"], node["ID"]))
+            ],
+        }
+        for name, nodes in sorted(living.items())
+        if len(nodes) > 1
+    ]
 
 
 def client_status(registered: Mapping[str, Any], client: Mapping[str, Any] | None) -> str:

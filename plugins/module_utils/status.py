@@ -12,6 +12,8 @@ follows from that is left out.
 from __future__ import annotations
 
 import datetime
+import json
+import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,13 +35,16 @@ from ansible_collections.imagine.platform.plugins.module_utils.inventory import 
 )
 from ansible_collections.imagine.platform.plugins.module_utils.nomad_servers import majority
 from ansible_collections.imagine.platform.plugins.module_utils.registry import runs_client
-from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import WORKLOAD_ROLES, listing
+from ansible_collections.imagine.platform.plugins.module_utils.vocabulary import LABEL, WORKLOAD_ROLES, listing
 
 Json = dict[str, Any]
 
 ERROR, WARNING = "error", "warning"
 OK, UNKNOWN = "ok", "unknown"
 PRODUCTS = {"consul": "Consul", "nomad": "Nomad", "docker": "Docker", "traefik": "Traefik"}
+#: By service, whose certificates an authority signs; in lower case the part of a rotation that replaces it.
+AUTHORITIES = {"consul": "Consul", "nomad": "Nomad", "traefik": "ingress"}
+CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 #: How a machine stands to the one who asks.
 EXAMINED, UNREACHABLE, BROKEN, LEFT_OUT = "examined", "unreachable", "not examinable", "left out"
 #: What each answer of the API has.
@@ -48,6 +53,9 @@ KEYS = {"leaders": "servers", "servers": "servers", "sites": "sites", "nodes": "
 RECENT = 3600.0
 #: Gossip's word for a server that is there, and Raft's for one that gossip does not know.
 ALIVE, NAMELESS = "alive", "(unknown)"
+#: What keeps a machine away that goes by the name of another one: Nomad would take it back.
+SHUT_OUT = f"close the servers' port {NOMAD_PORT} to the other one"
+ANEW = f"the machine was set up anew, or another one took its name; deploy, and {SHUT_OUT} if it stays"
 #: Deployments in these states serve nobody and ought to.
 DOWN, LOST, FAILED, QUEUED = "down", "lost", "failed", "queued"
 STATES = ("running", "starting", QUEUED, DOWN, LOST, FAILED, "complete", "stopped")
@@ -60,6 +68,7 @@ class Thresholds:
     minimum_disk_mb: int = 1000
     disk_warning_percent: float = 10.0
     certificate_days: int = 14
+    authority_days: int = 90
     renew_fraction: float = 0.667
     clock_offset: float = 5.0
 
@@ -95,15 +104,24 @@ def group_of(site: str) -> str:
     return f"site_{site.replace('-', '_')}"
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name that Nomad or Consul told is one of a host, in which no shell and no template reads more.
+
+    Who runs a node chooses its name and its datacenter, and commands are there to be copied.
+    """
+    return name.isascii() and re.fullmatch(LABEL, name.lower()) is not None
+
+
 class Commands:
     """The commands that mend something or show more, ready to be run."""
 
     def __init__(self, inventory: str) -> None:
         self.inventory = inventory
 
-    def play(self, name: str, limit: str = "") -> str:
+    def play(self, name: str, limit: str = "", **variables: Any) -> str:
         """A playbook of the collection."""
-        return f"ansible-playbook {self.inventory} imagine.platform.{name}" + (f" --limit {limit}" if limit else "")
+        words = f"ansible-playbook {self.inventory} imagine.platform.{name}" + (f" --limit {limit}" if limit else "")
+        return f"{words} -e {shlex.quote(json.dumps(variables))}" if variables else words
 
     def deploy(self, limit: str = "") -> str:
         """Bring nodes to what the inventory says."""
@@ -147,6 +165,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
+def one_line(text: str) -> str:
+    """A text without breaks: names that others choose may hold any."""
+    return " ".join(text.split())
+
+
 class Judge:
     """Goes through everything once, and keeps what it finds."""
 
@@ -164,7 +187,11 @@ class Judge:
         leaders = seen.answer("leaders") or {}
         self.api = {urlsplit(str(one["address"])).hostname: one for one in leaders.get("servers", [])}
         self.leader = str(leaders.get("leader", ""))
-        self.api_nodes = {(one["site"], one["name"]): one for one in (seen.answer("nodes") or {}).get("nodes", [])}
+        nodes = seen.answer("nodes") or {}
+        self.api_nodes = {(one["site"], one["name"]): one for one in nodes.get("nodes", [])}
+        self.ambiguous = {one["name"]: one["nodes"] for one in nodes.get("ambiguous", [])}
+        #: when authorities end, by service and site, with the node that believes them; no site where it is one for all
+        self.authorities: dict[tuple[str, str], list[tuple[datetime.datetime, str]]] = defaultdict(list)
 
     # What was read
 
@@ -191,6 +218,10 @@ class Judge:
         """Whether a service runs for all we know."""
         return bool(self.service(node, name).get("active"))
 
+    def is_ours(self, site: str, name: str) -> bool:
+        """Whether the inventory has a node at a site."""
+        return name in self.nodes and self.nodes[name].site == site
+
     def is_told(self, node: Node) -> bool:
         """Whether it is told already why Nomad's other agents do not have this one."""
         dead = bool(self.facts(node)) and not self.runs(node, "nomad")
@@ -209,8 +240,8 @@ class Judge:
             "severity": severity,
             "site": node.site if node else site,
             "node": node.name if node else "",
-            "where": node.name if node else f"site {site}" if site else "federation",
-            "message": message,
+            "where": node.name if node else one_line(f"site {site}") if site else "federation",
+            "message": one_line(message),
             "command": command,
         }
         if found not in self.findings:
@@ -225,12 +256,14 @@ class Judge:
                 self.judge_disks(node)
                 self.judge_clock(node)
                 self.judge_certificates(node)
+        self.judge_authorities()
         self.judge_versions()
         self.judge_ways()
         self.judge_consul()
         self.judge_leader()
         self.judge_servers()
         self.judge_clients()
+        self.judge_names()
         self.judge_registry()
         self.judge_deployments()
         order = {ERROR: 0, WARNING: 1}
@@ -321,6 +354,8 @@ class Judge:
             path, free = disk["path"], disk["free_mb"]
             # What takes the space, on this file system only.
             look = self.commands.run(node.name, "ansible.builtin.command", f"du -xh -d 2 -t 100M {path}")
+            # The path is the machine's word.
+            look = look if re.fullmatch(r"/[A-Za-z0-9_./-]*", str(path)) else ""
             minimum = min(limits.minimum_disk_mb, disk["size_mb"] // 10)
             if free < minimum or disk["inodes_free_percent"] < 1:
                 what = f"{free} MB are left of {disk['size_mb']}" if free < minimum else "no more files can be made"
@@ -345,12 +380,15 @@ class Judge:
                 continue
             source = str(node.get("traefik_certificate_source", self.seen.defaults.get("traefik_certificate_source")))
             managed = name != "traefik" or source == "ca"
-            on_disk = self.read_certificate(node, name, entry.get("file")) if managed else None
-            served = self.read_certificate(node, name, entry.get("served"))
+            what = f"certificate of {PRODUCTS[name]}"
+            on_disk = self.read_certificate(node, what, entry.get("file")) if managed else None
+            served = self.read_certificate(node, what, entry.get("served"))
             deploy = self.commands.deploy(node.name)
             if managed and on_disk is None and not entry.get("file"):
                 self.find(ERROR, f"{PRODUCTS[name]} has no certificate", deploy, node)
             certificate = served or on_disk
+            if managed:
+                self.note_authority(node, name, str(entry.get("ca") or ""), certificate)
             if certificate is None:
                 continue
             if managed and on_disk and served and certificates.fingerprint(on_disk) != certificates.fingerprint(served):
@@ -358,15 +396,14 @@ class Judge:
                 self.find(WARNING, message, deploy, node)
             self.judge_certificate(node, name, certificate, managed, source)
 
-    def read_certificate(self, node: Node, name: str, pem: Any) -> Any:
+    def read_certificate(self, node: Node, what: str, pem: Any) -> Any:
         """A certificate, None where there is none; one that cannot be read is a finding."""
         if not pem:
             return None
         try:
             return certificates.load_certificate(str(pem).encode())
         except certificates.CertificateError as error:
-            message = f"the certificate of {PRODUCTS[name]} {error}"
-            self.find(ERROR, message, self.commands.deploy(node.name), node)
+            self.find(ERROR, f"the {what} {error}", self.commands.deploy(node.name), node)
             return None
 
     def judge_certificate(self, node: Node, name: str, certificate: Any, managed: bool, source: str) -> None:
@@ -412,6 +449,46 @@ class Judge:
                 "state": state,
             }
         )
+
+    def note_authority(self, node: Node, name: str, pem: str, certificate: Any) -> None:
+        """Keep when what a service believes ends: of two, while one takes the place of the other, the last to end.
+
+        But not before the new one has signed: until then all hangs on the old one.
+        """
+        blocks = CERTIFICATE.findall(pem) or ([pem] if pem else [])
+        read = [self.read_certificate(node, f"{AUTHORITIES[name]} authority", block) for block in blocks]
+        known = [one for one in read if one is not None]
+        signers = [one for one in known if certificate is not None and certificates.signed_by(certificate, one)]
+        if known:
+            end = max(certificates.validity(one)[1] for one in signers or known)
+            self.authorities[name, node.site if name == "consul" else ""].append((end, node.name))
+
+    def judge_authorities(self) -> None:
+        """Authorities that end, each told once for all nodes: whatever they signed ends with them."""
+        limits, now = self.seen.thresholds, self.seen.now
+        for (name, site), ends in sorted(self.authorities.items()):
+            end = min(one for one, _node in ends)
+            days = (end - now).total_seconds() / 86400
+            state = ERROR if days < limits.certificate_days else WARNING if days < limits.authority_days else OK
+            if state != OK:
+                some = sorted(node for one, node in ends if one == end)
+                message = f"the {AUTHORITIES[name]} authority"
+                message += f" on {listing(some)}" if len(some) < len(ends) else ""
+                message += f" ended {ago(-days * 86400)} ago" if days < 0 else f" ends in {days:.0f} days"
+                message += ", and with it all certificates that it signed; replace it"
+                limit = group_of(site) if site else ""
+                command = self.commands.play("rotate_ca", limit, rotation_parts=[AUTHORITIES[name].lower()])
+                self.find(state, message, command, site=site)
+            self.certificates.append(
+                {
+                    "node": "",
+                    "site": site,
+                    "name": f"{AUTHORITIES[name]} authority",
+                    "not_after": end.isoformat(timespec="seconds"),
+                    "days": int(days),
+                    "state": state,
+                }
+            )
 
     def judge_versions(self) -> None:
         """Versions that differ between nodes."""
@@ -518,18 +595,20 @@ class Judge:
                     continue
                 if node is None:
                     message = f"Consul's member {member['name']} failed and is not in the inventory"
-                    self.find(WARNING, message, self.forget(member["name"]), site=site)
+                    # It may have the name of a node at another site.
+                    mine = self.registered_site(member["name"]) in ("", site)
+                    self.find(WARNING, message, self.forget(member["name"]) if mine else "", site=site)
                 elif self.state(node) in (EXAMINED, LEFT_OUT) and (self.runs(node, "consul") or not self.facts(node)):
                     message = f"{best.name}, which it belongs to, does not hear its Consul"
                     self.find(ERROR, message, self.commands.journal(node.name, "consul"), node)
 
     def forget(self, name: str) -> str:
-        """The command that makes the federation forget a node."""
-        return self.commands.play("node_remove") + f" -e node_remove_nodes={name}"
+        """The command that makes the federation forget a node, nothing where it would hold more than a name."""
+        return f"{self.commands.play('node_remove')} -e node_remove_nodes={name}" if is_plain(name) else ""
 
     def forget_site(self, name: str) -> str:
-        """The command that makes the federation forget a site."""
-        return self.commands.play("site_remove") + f" -e site_remove_site={name}"
+        """The command that makes the federation forget a site, nothing where it would hold more than a name."""
+        return f"{self.commands.play('site_remove')} -e site_remove_site={name}" if is_plain(name) else ""
 
     # Nomad's servers
 
@@ -643,9 +722,14 @@ class Judge:
         if self.usable("nodes", "its nodes") is None:
             return
         for node in self.seen.nodes:
-            if not runs_client(node.roles):
-                continue
             known = self.api_nodes.get((node.site, node.name))
+            if not runs_client(node.roles):
+                if known and known["client_status"] not in ("none", "down"):
+                    message = f"Nomad has a client of this name (ID {known['id']}), which the inventory says it is not"
+                    self.find(
+                        ERROR, f"{message}; deploy, and {SHUT_OUT} if it stays", self.commands.deploy(node.name), node
+                    )
+                continue
             told = self.is_told(node)
             status = known["client_status"] if known else "missing"
             if status != "ready":
@@ -654,7 +738,11 @@ class Judge:
                     message = f"Nomad says of this client: {status}{reason}"
                     self.find(ERROR, message, self.commands.deploy(node.name), node)
                 continue
-            if known and known.get("meta") is not None:
+            own = self.own_id(node)
+            if known and own and known.get("id", own) != own and node.name not in self.ambiguous:
+                message = f"Nomad's node of this name has the ID {known['id']}, the machine {own}: {ANEW}"
+                self.find(ERROR, message, self.commands.deploy(node.name), node)
+            elif known and known.get("meta") is not None:
                 self.judge_client(node, known)
 
     def judge_client(self, node: Node, known: Mapping[str, Any]) -> None:
@@ -694,6 +782,57 @@ class Judge:
             message = f"the machine has {plural(on_bus, 'NVIDIA GPU')}, Nomad offers {offered}"
             self.find(WARNING, message, self.commands.deploy(node.name), node)
 
+    def own_id(self, node: Node) -> str:
+        """The ID in Nomad that a machine itself says it has, empty where that is not known."""
+        return str(self.service(node, "nomad").get("node_id") or "")
+
+    def registered_site(self, name: str) -> str:
+        """The site at which the registry has a node."""
+        sites = (self.seen.answer("sites") or {}).get("sites", [])
+        return next((str(site["name"]) for site in sites if any(name == node["name"] for node in site["nodes"])), "")
+
+    def look_at_name(self, name: str) -> str:
+        """The command that shows which machine has which ID."""
+        node = self.nodes.get(name)
+        if node and not self.own_id(node):
+            return self.commands.play("status", name)
+        module = "imagine.platform.nomad_node_info"
+        return self.commands.run("localhost", module, f"names={name}", become=False) if is_plain(name) else ""
+
+    def word_of_id(self, node: Node) -> str:
+        """What tells a machine from another one that goes by its name."""
+        own = self.own_id(node)
+        told = (
+            f"the inventory's machine has the ID {own}, so" if own else "see which ID the inventory's machine has, and"
+        )
+        return f"{told} {SHUT_OUT}"
+
+    def judge_names(self) -> None:
+        """Names that several living nodes have: Nomad lets a node that has registered take another one's."""
+        for name, known in self.ambiguous.items():
+            node, command = self.nodes.get(name), self.look_at_name(name)
+            if node is None:
+                told = f"one of them took the other's name; ask its site which ID the machine has, and {SHUT_OUT}"
+            elif all(one["site"] == node.site for one in known):
+                # Deploy goes by the ID that the machine has, and leaves nodes at other sites alone.
+                told, command = ANEW, self.commands.deploy(name)
+            else:
+                told = f"one of them took the other's name; {self.word_of_id(node)}"
+            listed = shorten(", ".join(f"{one['id']} at site {one['site']}" for one in known), 500)
+            message = f"Nomad has {len(known)} living nodes of the name {name} ({listed}): {told}"
+            self.find(ERROR, message, command, node, self.registered_site(name))
+
+    def judge_moved(self, node: Node, known: Mapping[str, Any]) -> None:
+        """A node of the inventory that says it is at another site than the inventory has it."""
+        if node.name in self.ambiguous:
+            return
+        own, command = self.own_id(node), self.look_at_name(node.name)
+        told = self.word_of_id(node)
+        if own and known.get("id") == own:
+            told, command = "deploy it", self.commands.deploy(node.name)
+        message = f"Nomad's node {node.name} (ID {known.get('id', '')}) says that it is at this site, the inventory has"
+        self.find(ERROR, f"{message} it at {node.site}; {told}", command, site=known["site"])
+
     def judge_registry(self) -> None:
         """Inventory, registry and Nomad know the same sites and nodes."""
         registered = self.usable("sites", "the registered sites")
@@ -706,13 +845,17 @@ class Judge:
             message = f"Nomad has nodes of a site {site} that is neither registered nor in the inventory"
             self.find(WARNING, message)
         for (site, name), known in sorted(self.api_nodes.items()):
-            if name not in self.nodes and not known["registered"] and known["client_status"] != "down":
-                message = f"Nomad's node {name} is neither registered nor in the inventory"
-                # Whoever runs it may say what he likes of it, and is given the jobs of the site that he says.
-                # The command goes by names, and must not hit the node whose name this one has taken.
-                taken = any(name == node["name"] for other in registered["sites"] for node in other["nodes"])
-                command = self.forget(name) if site in names or site in self.sites else self.forget_site(site)
-                self.find(ERROR, message, "" if taken else command, site=site)
+            if known["registered"] or known["client_status"] == "down" or self.is_ours(site, name):
+                continue
+            if name in self.nodes:
+                self.judge_moved(self.nodes[name], known)
+                continue
+            message = f"Nomad's node {name} is neither registered nor in the inventory"
+            # Whoever runs it may say what he likes of it, and is given the jobs of the site that he says.
+            # The command goes by names, and must not hit the node whose name this one has taken.
+            taken = bool(self.registered_site(name))
+            command = self.forget(name) if site in names or site in self.sites else self.forget_site(site)
+            self.find(ERROR, message, "" if taken else command, site=site)
         # Sites of other operators are not in our inventory.
         for site in registered["sites"]:
             if site["name"] not in self.sites and site["status"] == "active":
@@ -742,7 +885,9 @@ class Judge:
             what = f"{plural(count, 'deployment')} of {vo}"
             if state == DOWN:
                 message = f"{what} cannot be reached by Nomad, since their nodes cannot; they are there again with them"
-                self.find(ERROR, message, self.commands.deploy(group_of(site)) if site else "", site=site)
+                # A site that the inventory does not have is a node's word.
+                command = self.commands.deploy(group_of(site)) if site in self.sites else ""
+                self.find(ERROR, message, command, site=site)
             elif state == LOST:
                 self.find(ERROR, f"{what} went with their nodes and no node takes them", site=site)
             elif state == QUEUED:
@@ -802,7 +947,7 @@ class Judge:
                 "roles": known["roles"],
                 "address": known["address"],
                 "machine": LEFT_OUT,
-                "state": OK if known["client_status"] in ("ready", "none") else ERROR,
+                "state": OK if known["registered"] and known["client_status"] in ("ready", "none") else ERROR,
                 "services": {},
                 "client": known["client_status"],
                 "eligibility": known.get("eligibility", ""),
@@ -814,7 +959,7 @@ class Judge:
                 "gpus": known.get("gpus", []),
             }
             for (site, name), known in sorted(self.api_nodes.items())
-            if name not in self.nodes
+            if not self.is_ours(site, name)
         ]
 
     def shown_sites(self) -> list[Json]:
@@ -830,7 +975,9 @@ class Judge:
             worst = self.worst(one for one in self.findings if one["site"] == name)
             unknown = worst == OK and states <= {LEFT_OUT} and not foreign
             ready = sum(
-                known["client_status"] == "ready" for known in foreign if not members or known["name"] in self.nodes
+                known["client_status"] == "ready"
+                for known in foreign
+                if not members or self.is_ours(name, known["name"])
             )
             rows.append(
                 {

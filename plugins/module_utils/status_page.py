@@ -12,7 +12,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.imagine.platform.plugins.module_utils.status_text import client_word, service_word, verdict
+from ansible_collections.imagine.platform.plugins.module_utils.status_text import (
+    certificate_place,
+    client_word,
+    printable,
+    service_word,
+    verdict,
+)
 
 Json = dict[str, Any]
 
@@ -93,8 +99,8 @@ svg .sign.unknown { fill: var(--unknown); }
 
 
 def text(value: Any) -> str:
-    """Any value, so that it is shown and never read as markup."""
-    return html.escape("" if value is None else str(value), quote=True)
+    """Any value, so that it is shown, never read as markup, and turns no line around."""
+    return html.escape("" if value is None else printable(str(value)), quote=True)
 
 
 def mark(state: str, word: str = "") -> str:
@@ -375,7 +381,7 @@ def certificates(report: Mapping[str, Any]) -> str:
     """The table of certificates, the first to end first."""
     rows = [
         [
-            text(one["node"]),
+            text(certificate_place(one)),
             text(SERVICES.get(one["name"], one["name"])),
             text(one["not_after"][:10]),
             text(one["days"]),
@@ -383,7 +389,7 @@ def certificates(report: Mapping[str, Any]) -> str:
         ]
         for one in report["certificates"]
     ]
-    return table("Certificates", ["Node", "Certificate of", "Ends", "Days left#", "State"], rows)
+    return table("Certificates", ["Where", "Certificate of", "Ends", "Days left#", "State"], rows)
 
 
 def gpus(report: Mapping[str, Any]) -> str:

@@ -122,6 +122,11 @@ def servers(report: Mapping[str, Any]) -> list[str]:
     return columns(["Nomad server", "Address", "Raft", "Votes", "Gossip", "Healthy", "Last contact"], rows)
 
 
+def certificate_place(certificate: Mapping[str, Any]) -> str:
+    """Where a certificate is: an authority is that of a site or of all nodes."""
+    return str(certificate["node"] or (f"site {certificate['site']}" if certificate["site"] else "federation"))
+
+
 def certificates(report: Mapping[str, Any]) -> list[str]:
     """The next certificate to end, of each kind."""
     first: dict[str, Json] = {}
@@ -129,7 +134,7 @@ def certificates(report: Mapping[str, Any]) -> list[str]:
         if one["name"] not in first or one["not_after"] < first[one["name"]]["not_after"]:
             first[one["name"]] = one
     rows = [
-        [name, one["node"], one["not_after"][:10], one["days"], WORDS[one["state"]]]
+        [name, certificate_place(one), one["not_after"][:10], one["days"], WORDS[one["state"]]]
         for name, one in sorted(first.items())
     ]
     return columns(["Certificate", "Ends first on", "Date", "Days", "State"], rows)

@@ -85,9 +85,14 @@ options:
     default: 10.0
   certificate_days:
     description:
-      - A certificate that ends within so many days is an error.
+      - A certificate or an authority that ends within so many days is an error.
     type: int
     default: 14
+  authority_days:
+    description:
+      - A certificate authority that ends within so many days is a warning.
+    type: int
+    default: 90
   maximum_clock_offset:
     description:
       - Seconds by which the clock of a node may differ from that of the controller.
@@ -195,7 +200,9 @@ report:
       type: list
       elements: dict
     certificates:
-      description: The certificates of services, the first to end first.
+      description:
+        - The certificates of services and the authorities, the first to end first. RV(ignore:node) is empty for an
+          authority, RV(ignore:site) for one of the whole federation.
       type: list
       elements: dict
     gpus:

@@ -190,6 +190,40 @@ nodes:
       sample:
         domain: ifca
         status: ready
+ambiguous:
+  description:
+    - Names that several living nodes have, among the nodes that O(names), O(site), O(status) and O(vo) ask for. Nomad
+      lets a node that has registered take the name of another one. RV(nodes) has one node for each name and site.
+    - A machine that was set up anew is among them for as long as Nomad takes the one before it for alive.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The name.
+      type: str
+      sample: ifca-compute
+    nodes:
+      description: The nodes that have it, neither V(down) nor V(disconnected), ordered by site and ID.
+      type: list
+      elements: dict
+      contains:
+        id:
+          description: ID of the node in Nomad.
+          type: str
+          sample: 3f1b6f5c-5d0a-7c46-0c5f-0e9d1f7b2a10
+        site:
+          description: Site that the node says it is at.
+          type: str
+          sample: ifca
+        address:
+          description: Address that the node says it has.
+          type: str
+          sample: 10.10.0.21
+        status:
+          description: V(initializing) or V(ready).
+          type: str
+          sample: ready
 """
 
 import re
@@ -272,7 +306,8 @@ def collect(module: AnsibleModule, client: NomadClient) -> Json:
     registry = Registry(client).read()
     sites = {name: site for name, site in registry.sites.items() if params["site"] in (None, name)}
     registered = {(name, node["name"]): node for name, site in sites.items() for node in site["nodes"]}
-    clients = federation.clients_of(list_nodes(client, True, filter_expression(params, registry.vos)))
+    listed = list_nodes(client, True, filter_expression(params, registry.vos))
+    clients = federation.clients_of(listed)
     held = federation.held(federation.list_allocations(client))
     keys = set(clients)
     # A node that Nomad does not know has no metadata to choose it by.
@@ -292,7 +327,8 @@ def collect(module: AnsibleModule, client: NomadClient) -> Json:
         describe_node(*key, registered.get(key), clients.get(key), held.get((clients.get(key) or {}).get("ID", ""), []))
         for key in wanted
     ]
-    return {"changed": False, "nodes": nodes}
+    asked_for = [node for node in listed if params["names"] is None or node["Name"] in params["names"]]
+    return {"changed": False, "nodes": nodes, "ambiguous": federation.ambiguous(asked_for)}
 
 
 def main() -> None:

@@ -156,6 +156,10 @@ node:
           description: Nomad, what its server and its client say of themselves, empty where all is well.
           type: dict
           sample: {server: "", client: ""}
+        node_id:
+          description: Nomad, the ID that its client goes by, empty where it has none.
+          type: str
+          sample: 3f1b6f5c-5d0a-7c46-0c5f-0e9d1f7b2a10
     certificates:
       description: Certificates by service, in PEM form.
       type: dict
@@ -165,6 +169,9 @@ node:
           type: str
         served:
           description: What the service shows to its clients, V(null) where it shows none.
+          type: str
+        ca:
+          description: The authorities whose certificates are trusted, V(null) where there is no such file.
           type: str
     disks:
       description: The file systems of O(paths), each once.
@@ -375,6 +382,15 @@ def ask_nomad(service: dict[str, Any], url: str, directory: str) -> None:
         service["error"] = explain(error)
 
 
+def client_id(directory: str) -> str:
+    """Return the ID that the node's Nomad client goes by: no other machine can take it, as it can take a name."""
+    try:
+        data = json.loads(read(os.path.join(directory, "nomad.d", "nomad.json")))["data_dir"]
+        return read(os.path.join(data, "client", "client-id")).strip()
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
 def ask_leader(url: str, ca: str) -> str:
     """Return the leader as a Nomad agent sees it.
 
@@ -479,7 +495,11 @@ def collect(module: AnsibleModule) -> dict[str, Any]:
     questions = Questions()
 
     def certificate(name: str, place: str, url: str, server_name: str) -> None:
-        entry: dict[str, str | None] = {"file": read(os.path.join(directory, place)) or None, "served": None}
+        entry: dict[str, str | None] = {
+            "file": read(os.path.join(directory, place, "cert.pem")) or None,
+            "served": None,
+            "ca": read(os.path.join(directory, place, "ca.pem")) or None,
+        }
         certificates[name] = entry
         parts = urlsplit(url)
 
@@ -491,16 +511,17 @@ def collect(module: AnsibleModule) -> dict[str, Any]:
     consul_url, nomad_url = options["consul_url"], options["nomad_url"]
     if "consul" in services:
         questions.ask(lambda: ask_consul(services["consul"], consul_url, directory))
-        certificate("consul", "consul.d/tls/cert.pem", consul_url, "localhost")
+        certificate("consul", "consul.d/tls", consul_url, "localhost")
     if "nomad" in services:
         questions.ask(lambda: ask_nomad(services["nomad"], nomad_url, directory))
-        certificate("nomad", "nomad.d/tls/cert.pem", nomad_url, "localhost")
+        services["nomad"]["node_id"] = client_id(directory)
+        certificate("nomad", "nomad.d/tls", nomad_url, "localhost")
     if "docker" in services:
         questions.ask(lambda: ask_docker(services["docker"], DOCKER_SOCKET))
     if "traefik" in services:
         questions.ask(lambda: ask_traefik(services["traefik"], options["traefik_url"]))
         if options["ingress_name"]:
-            certificate("traefik", "traefik/certificates/cert.pem", "https://127.0.0.1:443", options["ingress_name"])
+            certificate("traefik", "traefik/certificates", "https://127.0.0.1:443", options["ingress_name"])
 
     def measure() -> None:
         result["round_trip_ms"] = round_trips(options["peers"])

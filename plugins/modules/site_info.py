@@ -120,6 +120,8 @@ sites:
       description:
         - The registered nodes. RV(ignore:client_status) is Nomad's word, V(missing) for a node that ought to run a
           Nomad client and is not known to Nomad, V(none) for one that runs a server only.
+        - Where several of Nomad's nodes at the site have one name, it is that of one that is not down.
+          M(imagine.platform.node_info) returns such names as RV(imagine.platform.node_info#module:ambiguous).
       type: list
       elements: dict
       sample:

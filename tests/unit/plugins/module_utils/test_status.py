@@ -26,9 +26,9 @@ PLACES = {"ifca": (43.47, -3.80), "incd": (38.76, -9.14), "tubitak": (39.89, 32.
 Json = dict[str, Any]
 
 
-def certificate(names: list[str], started: int = 30, days: int = 365) -> str:
+def certificate(names: list[str], started: int = 30, days: int = 365, signer: str = "test") -> str:
     """A certificate for some names that began so many days ago."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, signer)])
     start = NOW - datetime.timedelta(days=started)
     made = (
         x509.CertificateBuilder()
@@ -44,7 +44,13 @@ def certificate(names: list[str], started: int = 30, days: int = 365) -> str:
     return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
+def authority(days: float, signer: str = "other") -> str:
+    """An authority that ends in so many days; it has signed the certificates of its name."""
+    return certificate([], 3650, 3650 + int(days), signer)
+
+
 INNER = certificate(["localhost"])
+TRUSTED = authority(3000)
 OUTER = {site: certificate([f"{site}-{BASE}", f"*.{site}-{BASE}"]) for site in PLACES}
 
 
@@ -69,6 +75,7 @@ class World:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self.thresholds = status.Thresholds()
         self.machines: dict[str, Json] = {}
         clients, sites, servers = [], [], []
         for number, (site, (latitude, longitude)) in enumerate(PLACES.items(), 1):
@@ -155,10 +162,10 @@ class World:
             ),
             "nomad": unit("1.11.3", leader="10.0.1.11:4647", parts={"client": ""}),
         }
-        certificates = {name: {"file": INNER, "served": INNER} for name in ("consul", "nomad")}
+        certificates = {name: {"file": INNER, "served": INNER, "ca": TRUSTED} for name in ("consul", "nomad")}
         if "ingress" in roles:
             services["traefik"] = unit("3.7.15")
-            certificates["traefik"] = {"file": OUTER[site], "served": OUTER[site]}
+            certificates["traefik"] = {"file": OUTER[site], "served": OUTER[site], "ca": TRUSTED}
         else:
             services["docker"] = unit("28.0")
         disk = {"path": "/", "size_mb": 20000, "free_mb": 9000, "free_percent": 45.0, "inodes_free_percent": 90.0}
@@ -182,6 +189,17 @@ class World:
     def client(self, node: str) -> Json:
         found: Json = next(one for one in self.answers["nodes"]["nodes"] if one["name"] == node)
         return found
+
+    def trust(self, name: str, pem: str, *nodes: str) -> None:
+        """Let nodes, or all of them, trust other authorities."""
+        for node in nodes or self.machines:
+            if name in self.machines[node]["node"]["certificates"]:
+                self.machines[node]["node"]["certificates"][name]["ca"] = pem
+
+    def register(self, name: str, site: str, **more: Any) -> None:
+        """A node that Nomad has and nobody has registered."""
+        other = {**self.client("ifca-compute"), "name": name, "site": site, "registered": False, "id": "other", **more}
+        self.answers["nodes"]["nodes"].append(other)
 
     def unreachable(self, *names: str) -> None:
         for name in names:
@@ -208,6 +226,7 @@ class World:
             vos=[{"name": "vo.one", "namespace": "one", "base_domain": BASE}],
             inventory="-i inv",
             now=NOW,
+            thresholds=self.thresholds,
         )
         found = status.report(copy.deepcopy(seen))
         # Whatever is wrong can be shown.
@@ -269,6 +288,12 @@ def test_healthy(world: World) -> None:
     assert report["deployments"][0]["states"]["running"] == 2
     assert len(report["links"]) == 6
     assert {link["state"] for link in report["links"]} == {"ok"}
+    authorities = [(one["name"], one["site"]) for one in report["certificates"] if not one["node"]]
+    assert authorities == [
+        *(("Consul authority", site) for site in PLACES),
+        ("Nomad authority", ""),
+        ("ingress authority", ""),
+    ]
     text = status_text.render(report)
     assert "The federation is healthy." in text
     assert "Nomad's leader: ifca-server" in text
@@ -568,6 +593,104 @@ def test_certificates_of_others_are_for_them_to_renew(world: World) -> None:
     ]
 
 
+# Authorities
+
+
+ROTATE = "ansible-playbook -i inv imagine.platform.rotate_ca"
+ENDS = "and with it all certificates that it signed; replace it"
+
+
+@pytest.mark.parametrize(
+    ("days", "severity", "words"),
+    [
+        (90, "", ""),
+        (89, "warning", "ends in 89 days"),
+        (14, "warning", "ends in 14 days"),
+        (13, "error", "ends in 13 days"),
+        (-2, "error", "ended 2 d ago"),
+    ],
+)
+def test_the_authority_of_nomad_ends(world: World, days: int, severity: str, words: str) -> None:
+    """One finding for all nodes."""
+    world.trust("nomad", authority(days))
+    found = world.report()["findings"]
+    lines = [f"{one['severity']} {one['where']}: {one['message']}" for one in found]
+    assert lines == ([f"{severity} federation: the Nomad authority {words}, {ENDS}"] if severity else [])
+    assert all(one["command"] == f"""{ROTATE} -e '{{"rotation_parts": ["nomad"]}}'""" for one in found)
+
+
+def test_authorities_of_consul_and_of_users_names_end(world: World) -> None:
+    """Each site has a Consul of its own; what signs users' names is one for all."""
+    for site in ("ifca", "incd"):
+        world.trust("consul", authority(30), f"{site}-server", f"{site}-compute")
+    world.trust("traefik", authority(40))
+    report = world.report()
+    assert [(one["where"], one["message"], one["command"]) for one in report["findings"]] == [
+        (
+            "federation",
+            f"the ingress authority ends in 40 days, {ENDS}",
+            f"""{ROTATE} -e '{{"rotation_parts": ["ingress"]}}'""",
+        ),
+        *(
+            (
+                f"site {site}",
+                f"the Consul authority ends in 30 days, {ENDS}",
+                f"""{ROTATE} --limit site_{site} -e '{{"rotation_parts": ["consul"]}}'""",
+            )
+            for site in ("ifca", "incd")
+        ),
+    ]
+    rows = [row.split() for row in status_text.render(report).splitlines() if " authority " in row]
+    assert [row[:4] for row in rows if row[-1] in ("WARNING", "ok")] == [
+        ["Consul", "authority", "site", "ifca"],
+        ["Nomad", "authority", "federation", "2034-08-18"],
+        ["ingress", "authority", "federation", "2026-07-11"],
+    ]
+    assert "<td>site ifca</td><td>Consul authority</td>" in status_page.render(report, "Test")
+
+
+def test_an_authority_that_some_nodes_still_trust(world: World) -> None:
+    world.trust("nomad", authority(5), "incd-compute")
+    assert world.lines() == [f"error federation: the Nomad authority on incd-compute ends in 5 days, {ENDS}"]
+
+
+def test_of_two_authorities_the_last_to_end_counts(world: World) -> None:
+    world.trust("nomad", authority(5) + authority(3000))
+    assert world.lines() == []
+    world.trust("nomad", authority(5) + authority(60))
+    assert world.lines() == [f"warning federation: the Nomad authority ends in 60 days, {ENDS}"]
+    # The new one is trusted, and has signed nothing yet.
+    world.trust("nomad", authority(5, "test") + authority(3000))
+    assert world.lines() == [f"error federation: the Nomad authority ends in 5 days, {ENDS}"]
+    world.trust("nomad", authority(3000, "test") + authority(5))
+    assert world.lines() == []
+
+
+def test_thresholds_of_authorities(world: World) -> None:
+    world.trust("nomad", authority(100))
+    assert world.lines() == []
+    world.thresholds = status.Thresholds(authority_days=120)
+    assert world.lines() == [f"warning federation: the Nomad authority ends in 100 days, {ENDS}"]
+    world.thresholds = status.Thresholds(authority_days=120, certificate_days=110)
+    assert [line.partition(" ")[0] for line in world.lines()] == ["error"]
+
+
+def test_authorities_that_are_wrong(world: World) -> None:
+    world.trust("nomad", "nonsense", "ifca-compute")
+    world.trust("consul", TRUSTED + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "ifca-server")
+    assert world.lines() == [
+        "error ifca-compute: the Nomad authority is not a certificate in PEM form",
+        "error ifca-server: the Consul authority is not a certificate in PEM form",
+    ]
+
+
+def test_authorities_of_others_are_not_looked_at(world: World) -> None:
+    """A file that a former authority of users' names has left behind."""
+    world.trust("traefik", authority(1))
+    world.nodes = [Node(node.name, {**node.variables, "traefik_certificate_source": "acme"}) for node in world.nodes]
+    assert world.lines() == []
+
+
 def test_disks(world: World) -> None:
     (disk,) = world.machines["ifca-compute"]["node"]["disks"]
     disk.update(free_mb=0, free_percent=0.0)
@@ -586,6 +709,13 @@ def test_a_small_disk_is_not_full(world: World) -> None:
     (disk,) = world.machines["ifca-compute"]["node"]["disks"]
     disk.update(size_mb=900, free_mb=400, free_percent=44.0)
     assert world.lines() == []
+
+
+def test_a_path_that_is_none(world: World) -> None:
+    """A machine that somebody broke into gives the operator no command."""
+    (disk,) = world.machines["ifca-compute"]["node"]["disks"]
+    disk.update(path="/{{ lookup('pipe', 'id') }}", free_mb=0, free_percent=0.0)
+    assert [one["command"] for one in world.report()["findings"]] == [""]
 
 
 def test_clock(world: World) -> None:
@@ -647,6 +777,189 @@ def test_registry(world: World) -> None:
     page = status_page.render(report, "Test")
     assert "Walton &lt;b&gt;&amp;" in page
     assert "<b>" not in page
+
+
+# Names that others choose
+
+
+HOSTILE = [
+    "x; id",
+    "$(id)",
+    "`id`",
+    "x --become",
+    "-x",
+    "@x",
+    "x,y",
+    "{{ lookup('pipe', 'id') }}",
+    "x\nid",
+    "x\u2028id",
+    "\x1b[2Jx",
+    "\u202ex",
+    "\u212aelvin",
+    "<b>x</b>",
+    "",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_that_are_none_are_in_no_command(world: World, name: str) -> None:
+    world.register(name, "ifca")
+    world.register("stray-1", name)
+    world.answers["deployments"]["deployments"].append(deployment(name, "down"))
+    world.service("incd-server", "consul")["members"].append(
+        {"name": name, "address": "10.0.2.9", "server": False, "state": "failed"}
+    )
+    server = world.answers["servers"]["servers"][0]
+    world.answers["servers"]["servers"].append(
+        {**server, "id": "x", "name": f"{name}.global", "address": "10.0.9.11:4647", "gossip": "failed"}
+    )
+    world.answers["nodes"]["ambiguous"] = [{"name": name, "nodes": [living("a", name), living(name, "incd")]}]
+    report = world.report()
+    assert len(report["findings"]) == 6
+    assert [one["command"] for one in report["findings"]] == [""] * 6
+    for one in report["findings"]:
+        assert len(f"{one['where']}: {one['message']}".splitlines()) == 1
+    text, page = status_text.render(report), status_page.render(report, "Test")
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert all(line.isprintable() for line in page.split("\n"))
+    assert "<b>" not in page
+
+
+def test_names_of_hosts_are_in_commands(world: World) -> None:
+    world.register("Stray-1", "ifca")
+    assert [one["command"] for one in world.report()["findings"]] == [
+        "ansible-playbook -i inv imagine.platform.node_remove -e node_remove_nodes=Stray-1"
+    ]
+
+
+def test_deployments_at_a_site_that_the_inventory_does_not_have(world: World) -> None:
+    world.answers["deployments"]["deployments"] = [deployment("ifca", "down"), deployment("walton", "down")]
+    assert [(one["where"], one["command"]) for one in world.report()["findings"]] == [
+        ("site ifca", "ansible-playbook -i inv imagine.platform.deploy --limit site_ifca"),
+        ("site walton", ""),
+    ]
+
+
+def test_a_member_with_the_name_of_a_node_elsewhere(world: World) -> None:
+    """What makes the federation forget goes by the name."""
+    member = {"name": "walton-compute", "address": "10.0.3.9", "server": False, "state": "failed"}
+    world.service("tubitak-server", "consul")["members"].append(member)
+    walton = {"name": "walton", "status": "leaving", "contact": "", "title": "", "nodes": [{"name": "walton-compute"}]}
+    assert [one["command"] != "" for one in world.report()["findings"]] == [True]
+    world.answers["sites"]["sites"].append(walton)
+    assert [one["command"] for one in world.report()["findings"]] == [""]
+
+
+def living(number: str, site: str) -> Json:
+    return {"id": number, "site": site, "address": "10.0.0.1", "status": "ready"}
+
+
+LOOK = "ansible -i inv localhost -m imagine.platform.nomad_node_info -a names="
+
+
+def test_a_name_that_two_nodes_of_its_site_have(world: World) -> None:
+    """Deploy knows which is the machine's, and makes Nomad forget the other."""
+    nodes = [living("one", "ifca"), living("two", "ifca")]
+    world.answers["nodes"]["ambiguous"] = [{"name": "ifca-compute", "nodes": nodes}]
+    (found,) = world.report()["findings"]
+    assert (found["severity"], found["node"], found["site"]) == ("error", "ifca-compute", "ifca")
+    assert found["message"] == (
+        "Nomad has 2 living nodes of the name ifca-compute (one at site ifca, two at site ifca): the machine was set "
+        "up anew, or another one took its name; deploy, and close the servers' port 4647 to the other one if it stays"
+    )
+    assert found["command"] == "ansible-playbook -i inv imagine.platform.deploy --limit ifca-compute"
+
+
+def test_a_name_that_a_node_of_another_site_took(world: World) -> None:
+    world.register("ifca-compute", "walton", id="two")
+    nodes = [living("one", "ifca"), living("two", "walton")]
+    world.answers["nodes"]["ambiguous"] = [{"name": "ifca-compute", "nodes": nodes}]
+    told = "Nomad has 2 living nodes of the name ifca-compute (one at site ifca, two at site walton): one of them took "
+    (found,) = world.report()["findings"]
+    assert found["where"] == "ifca-compute"
+    assert found["message"] == (
+        f"{told}the other's name; see which ID the inventory's machine has, and close the servers' port 4647 to the "
+        "other one"
+    )
+    assert found["command"] == "ansible-playbook -i inv imagine.platform.status --limit ifca-compute"
+    world.service("ifca-compute", "nomad")["node_id"] = "one"
+    report = world.report()
+    (found,) = report["findings"]
+    assert found["message"] == (
+        f"{told}the other's name; the inventory's machine has the ID one, so close the servers' port 4647 to the "
+        "other one"
+    )
+    assert found["command"] == f"{LOOK}ifca-compute"
+    # Neither is in the place of the other.
+    rows = [(row["site"], row["machine"], row["state"]) for row in report["nodes"] if row["name"] == "ifca-compute"]
+    assert rows == [("ifca", "examined", "error"), ("walton", "left out", "error")]
+
+
+def test_a_name_of_a_site_that_joined(world: World) -> None:
+    nodes = [living("one", "incd"), living("two", "walton")]
+    world.answers["nodes"]["ambiguous"] = [{"name": "walton-compute", "nodes": nodes}]
+    walton = {"name": "walton", "status": "leaving", "contact": "", "title": "", "nodes": [{"name": "walton-compute"}]}
+    world.answers["sites"]["sites"].append(walton)
+    (found,) = world.report()["findings"]
+    assert (found["severity"], found["where"], found["command"]) == (
+        "error",
+        "site walton",
+        f"{LOOK}walton-compute",
+    )
+    assert "(one at site incd, two at site walton): one of them took the other's name; ask its site" in found["message"]
+
+
+def test_a_name_whose_machine_is_away(world: World) -> None:
+    """Only one of the two is alive, so that the name alone says nothing."""
+    world.client("ifca-compute").update(client_status="down")
+    world.register("ifca-compute", "walton", client_status="ready")
+    lines = world.lines()
+    assert lines == [
+        "error ifca-compute: Nomad says of this client: down",
+        "error site walton: Nomad's node ifca-compute (ID other) says that it is at this site, the inventory has it at "
+        "ifca; see which ID the inventory's machine has, and close the servers' port 4647 to the other one",
+    ]
+    world.service("ifca-compute", "nomad")["node_id"] = "mine"
+    found = world.report()["findings"][-1]
+    assert "; the inventory's machine has the ID mine, so close the servers' port 4647" in found["message"]
+    assert found["command"] == f"{LOOK}ifca-compute"
+    # It is the machine itself, and has not been told yet where it is now.
+    world.service("ifca-compute", "nomad")["node_id"] = "other"
+    found = world.report()["findings"][-1]
+    assert found["message"].endswith("the inventory has it at ifca; deploy it")
+    assert found["command"].endswith("imagine.platform.deploy --limit ifca-compute")
+    world.answers["nodes"]["nodes"][-1]["client_status"] = "down"
+    assert world.lines() == ["error ifca-compute: Nomad says of this client: down"]
+
+
+def test_a_node_that_is_another_machine(world: World) -> None:
+    """It has the name and the site of a node that is away: the ID alone tells them apart."""
+    world.client("ifca-compute").update(id="other")
+    world.service("ifca-compute", "nomad")["node_id"] = "mine"
+    (found,) = world.report()["findings"]
+    assert (found["severity"], found["node"]) == ("error", "ifca-compute")
+    assert found["message"].startswith("Nomad's node of this name has the ID other, the machine mine: ")
+    assert found["command"] == "ansible-playbook -i inv imagine.platform.deploy --limit ifca-compute"
+    world.client("ifca-compute").update(id="mine")
+    assert world.lines() == []
+
+
+def test_a_client_with_the_name_of_a_server(world: World) -> None:
+    """A node that runs a server only has no client that the name could be told from."""
+    world.nodes = [
+        Node(node.name, {**node.variables, "node_roles": ["server"]}) if node.name == "ifca-server" else node
+        for node in world.nodes
+    ]
+    world.client("ifca-server").update(id="other")
+    assert world.lines() == [
+        "error ifca-server: Nomad has a client of this name (ID other), which the inventory says it is not; deploy, "
+        "and close the servers' port 4647 to the other one if it stays"
+    ]
+    world.client("ifca-server").update(client_status="down")
+    assert world.lines() == []
+    del world.client("ifca-server")["id"]
+    world.client("ifca-server").update(client_status="none")
+    assert world.lines() == []
 
 
 @pytest.mark.parametrize(

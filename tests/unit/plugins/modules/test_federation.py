@@ -324,6 +324,29 @@ def test_gpus_and_what_is_allocated(nomad: Any, federation: Nomad) -> None:
     assert "meta" not in with_metadata["ifca-server"]
 
 
+def test_names_that_several_living_nodes_have(nomad: Any, federation: Nomad) -> None:
+    """What was set up anew is alone alive; who takes a name is told, wherever he says that he is."""
+    assert nomad("node_info")["ambiguous"] == []
+    for number, changes in enumerate(
+        [{"Datacenter": "elsewhere"}, {"Status": "initializing"}, {"Status": "disconnected"}, {"Status": "down"}]
+    ):
+        federation.stores["node"][f"id-{number}"] = node("ifca-compute", ID=f"id-{number}", **changes)
+    told = [
+        {
+            "name": "ifca-compute",
+            "nodes": [
+                {"id": "id-0", "site": "elsewhere", "address": "10.1.0.21", "status": "ready"},
+                {"id": "id-1", "site": "ifca", "address": "10.1.0.21", "status": "initializing"},
+                {"id": "id-ifca-compute", "site": "ifca", "address": "10.1.0.21", "status": "ready"},
+            ],
+        }
+    ]
+    assert nomad("node_info")["ambiguous"] == told
+    assert nomad("node_info", metadata=False, role="server")["ambiguous"] == told
+    assert nomad("node_info", names=["ifca-compute"])["ambiguous"] == told
+    assert nomad("node_info", names=["stranger"])["ambiguous"] == []
+
+
 def test_what_nomad_is_asked_to_pick_by(nomad: Any, federation: Nomad) -> None:
     federation.filters.clear()
     nomad("node_info", site="ifca", status=["test", "error"], vo=VO)

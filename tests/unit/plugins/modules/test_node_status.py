@@ -86,7 +86,10 @@ def test_whole_module_where_nothing_runs(run_module: Run, etc: Path) -> None:
         "traefik": False,
     }
     assert all("refused" in service["error"] for service in node["services"].values())
-    assert node["certificates"]["consul"] == {"file": None, "served": None}
+    ca = (etc / "consul.d" / "tls" / "ca.pem").read_text()
+    assert node["certificates"]["consul"] == {"file": None, "served": None, "ca": ca}
+    assert node["certificates"]["traefik"] == {"file": None, "served": None, "ca": None}
+    assert node["services"]["nomad"]["node_id"] == ""
     assert set(node["certificates"]) == {"consul", "nomad", "traefik"}
     assert node["disks"][0]["path"] == "/"
     assert 0 <= node["disks"][0]["free_percent"] <= 100
@@ -94,6 +97,23 @@ def test_whole_module_where_nothing_runs(run_module: Run, etc: Path) -> None:
     assert 0 < node["memory_free_mb"] < node["memory_mb"]
     assert node["uptime_seconds"] > 0
     assert run_module("node_status")["node"]["services"] == {}
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "[]", "{}", '{"data_dir": 5}', '{"data_dir": "/nowhere"}'])
+def test_no_id(tmp_path: Path, content: str) -> None:
+    (tmp_path / "nomad.d").mkdir()
+    (tmp_path / "nomad.d" / "nomad.json").write_text(content)
+    assert node_status.client_id(str(tmp_path)) == ""
+
+
+def test_the_id_of_the_client(run_module: Run, etc: Path) -> None:
+    (etc / "data" / "client").mkdir(parents=True)
+    (etc / "data" / "client" / "client-id").write_text("3f1b6f5c\n")
+    (etc / "nomad.d" / "nomad.json").write_text(json.dumps({"data_dir": str(etc / "data")}))
+    result = run_module(
+        "node_status", services=["nomad"], nomad_url="https://127.0.0.1:1", directory=str(etc), paths=[]
+    )
+    assert result["node"]["services"]["nomad"]["node_id"] == "3f1b6f5c"
 
 
 def test_units() -> None:
