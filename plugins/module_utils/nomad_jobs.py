@@ -33,6 +33,8 @@ FINITE = ("batch", "sysbatch")
 EVERYWHERE = ("system", "sysbatch")
 # The scheduler's word for a node like one that it has ruled out before.
 SAME_CLASS = "computed class ineligible"
+# What it says of a node without a network of the kind that is asked for, which no job has taken.
+NETWORK = "network"
 
 
 def read_job(client: NomadClient, namespace: str, identifier: str) -> Json | None:
@@ -188,7 +190,8 @@ class Wait:
     """Waits for one version of a job.
 
     C(complete) says that batch jobs must have come to their end and not only to their start; C(registered) that this
-    call has registered the version, whose deployment then decides; C(main) which task an explanation prefers.
+    call has registered the version, whose deployment then decides; C(main) which task an explanation prefers;
+    C(patient) that room is waited for, where other jobs have it: without it that is an error of the kind C(room).
     """
 
     def __init__(
@@ -198,6 +201,7 @@ class Wait:
         complete: bool = False,
         registered: bool = True,
         main: str = "",
+        patient: bool = True,
     ) -> None:
         self.client = client
         self.job = job
@@ -205,6 +209,7 @@ class Wait:
         self.complete = complete and self.finite
         self.registered = registered
         self.main = main
+        self.patient = patient
 
     def run(self, seconds: float) -> None:
         """Wait; NomadError with one sentence, and the details in its result, for a job that does not get there."""
@@ -224,6 +229,8 @@ class Wait:
                 params={"namespace": job["Namespace"]},
             )
             allocations = of_version(job, listed or [])
+            if not self.patient:
+                self._give_up_without_room(allocations)
             if self._is_there(allocations):
                 return
             self._give_up_on_the_hopeless(allocations)
@@ -266,6 +273,14 @@ class Wait:
         if self.complete:
             return False
         return allocation["ClientStatus"] == "running" and all_tasks_run(group, allocation)
+
+    def _give_up_without_room(self, allocations: Sequence[Json]) -> None:
+        """Raise where other jobs have what this one asks for, or have taken it away again."""
+        if any(one.get("PreemptedByAllocation") for one in allocations):
+            raise NomadError("a job with a higher priority took its place", "room")
+        wanting = "" if allocations else want_of_room(self.client, self.job)
+        if wanting:
+            raise NomadError(wanting, "room")
 
     def _give_up_on_the_hopeless(self, allocations: Sequence[Json]) -> None:
         """Raise what cannot become better by waiting."""
@@ -473,11 +488,8 @@ def last_log_lines(client: NomadClient, job: Mapping[str, Any], allocation: Json
     return []
 
 
-def explain_placement(client: NomadClient, job: Mapping[str, Any], hopeless_only: bool) -> str | None:
-    """Why no node takes a job, as far as the scheduler has said so.
-
-    With C(hopeless_only) only where no node could, however empty it were.
-    """
+def failed_placement(client: NomadClient, job: Mapping[str, Any]) -> Json | None:
+    """What the scheduler said last of the nodes that it considered in vain; None where it has said nothing."""
     evaluations: list[Json] = (
         client.get(
             f"job/{segment(job['ID'])}/evaluations",
@@ -494,7 +506,26 @@ def explain_placement(client: NomadClient, job: Mapping[str, Any], hopeless_only
     if not told:
         return None
     newest = max(told, key=lambda one: int(one["ModifyIndex"]))
-    metrics = next(iter(newest["FailedTGAllocs"].values()))
+    metrics: Json = next(iter(newest["FailedTGAllocs"].values()))
+    return metrics
+
+
+def want_of_room(client: NomadClient, job: Mapping[str, Any]) -> str:
+    """What the nodes that a job fits have too little left of, as far as the scheduler has said so."""
+    metrics = failed_placement(client, job) or {}
+    # The scheduler says C(devices: no devices match request), too.
+    wanting = {name.partition(":")[0] for name in metrics.get("DimensionExhausted") or {}} - {NETWORK}
+    return f"for want of {', '.join(sorted(wanting))}" if wanting else ""
+
+
+def explain_placement(client: NomadClient, job: Mapping[str, Any], hopeless_only: bool) -> str | None:
+    """Why no node takes a job, as far as the scheduler has said so.
+
+    With C(hopeless_only) only where no node could, however empty it were.
+    """
+    metrics = failed_placement(client, job)
+    if metrics is None:
+        return None
     if hopeless_only and int(metrics.get("NodesExhausted") or 0):
         return None
     return (

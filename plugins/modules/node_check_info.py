@@ -13,7 +13,8 @@ author: imagine.platform contributors (@imagine-platform)
 description:
   - Checks a node by what Nomad and the machine say of it. The playbook C(node_test) does so before it runs a module
     there.
-  - A check that finds something does not fail the task; it says what is wrong in RV(checks).
+  - A check that finds something does not fail the task; it says what is wrong in RV(checks). O(job) does, unless other
+    jobs leave it no room.
 extends_documentation_fragment:
   - imagine.platform.attributes
   - imagine.platform.attributes.info
@@ -26,7 +27,7 @@ options:
     required: true
   checks:
     description:
-      - What to check, at least one. V(registered) is whether Nomad hears of the node and gives it jobs.
+      - What to check, at least one without O(job). V(registered) is whether Nomad hears of the node and gives it jobs.
       - Of an ingress node that runs no jobs only V(registered) and V(metadata) are checked.
     type: list
     elements: str
@@ -76,6 +77,17 @@ options:
       - Space in MB that must be left for jobs.
     type: int
     default: 10000
+  job:
+    description:
+      - ID of a job that was registered for this node and no other, in the namespace O(nomad_namespace), which has to
+        run there. It is waited for.
+      - Where other jobs have what it asks for, that is no fault of the node, and RV(no_room) says so at once.
+    type: str
+  wait_timeout:
+    description:
+      - Seconds to wait for O(job) at most.
+    type: int
+    default: 600
 seealso:
   - module: imagine.platform.node_facts
   - module: imagine.platform.nomad_node
@@ -112,7 +124,7 @@ checks:
     - {name: registered, problems: []}
     - {name: drivers, problems: ["the driver docker is not healthy (Failed to connect to docker daemon)"]}
 passed:
-  description: Whether there was at least one check, and none found anything.
+  description: Whether there was at least one check or O(job), and none found anything.
   returned: success
   type: bool
   sample: false
@@ -127,10 +139,16 @@ meta:
   returned: success
   type: dict
   sample: {status: test, type: compute}
+no_room:
+  description: Why the node has no room for O(job), since other jobs run there; empty where it runs.
+  returned: with O(job)
+  type: str
+  sample: for want of devices
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.imagine.platform.plugins.module_utils import jobs, nomad_jobs
 from ansible_collections.imagine.platform.plugins.module_utils.node_checks import CHECKS, Subject, run_checks
 from ansible_collections.imagine.platform.plugins.module_utils.nodes import list_nodes, read_node, select
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
@@ -139,6 +157,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
     NomadError,
     create_module,
     run_module,
+    segment,
 )
 
 
@@ -156,10 +175,42 @@ def find_node(client: NomadClient, name: str) -> Json:
     return read_node(client, stub)
 
 
+def find_room(client: NomadClient, node: Json, identifier: str, seconds: int) -> str:
+    """Wait until the job of this ID runs on the node; why it cannot, where that is for other jobs there."""
+    namespace = client.namespace or "default"
+    job = nomad_jobs.read_job(client, namespace, identifier)
+    if job is None:
+        raise NomadError(
+            f"job is '{identifier}', which is not in the namespace '{namespace}': correct the ID or nomad_namespace.",
+            "not_found",
+        )
+    try:
+        nomad_jobs.Wait(client, job, main=jobs.MAIN_TASK, patient=False).run(seconds)
+    except NomadError as error:
+        if error.kind != "room":
+            raise
+        if runs_others(client, node, job):
+            return str(error)
+        # Either they have gone since, or the node would be too small without them.
+        nomad_jobs.Wait(client, job, main=jobs.MAIN_TASK).run(seconds)
+    return ""
+
+
+def runs_others(client: NomadClient, node: Json, job: Json) -> bool:
+    """Whether anything but the job runs on the node."""
+    listed = client.get_list(
+        f"node/{segment(node['ID'])}/allocations", f"listing the allocations of node '{node['Name']}'"
+    )
+    own = (job["Namespace"], job["ID"])
+    return any(
+        one["ClientStatus"] in ("pending", "running") and (one["Namespace"], one["JobID"]) != own for one in listed
+    )
+
+
 def check(module: AnsibleModule, client: NomadClient) -> Json:
     """Read the node, and check it."""
     params = module.params
-    if not params["checks"]:
+    if not params["checks"] and params["job"] is None:
         raise NomadError(f"checks is empty, which proves nothing: name at least one of {', '.join(CHECKS)}.", "option")
     node = find_node(client, params["name"]) if params["node"] is None else params["node"]
     if params["name"] not in (node.get("Name"), node.get("ID")):
@@ -169,13 +220,18 @@ def check(module: AnsibleModule, client: NomadClient) -> Json:
         )
     options = ("drivers", "metadata", "host_volumes", "shared_directory", "minimum_disk_mb", "machine", "nomad_only")
     checks = run_checks(Subject(node, **{name: params[name] for name in options}), params["checks"])
-    return {
+    problems = [f"{one['name']}: {problem}" for one in checks for problem in one["problems"]]
+    found: Json = {
         "changed": False,
         "checks": checks,
-        "passed": bool(checks) and not any(one["problems"] for one in checks),
-        "problems": [f"{one['name']}: {problem}" for one in checks for problem in one["problems"]],
+        "passed": bool(checks) and not problems,
+        "problems": problems,
         "meta": dict(sorted((node.get("Meta") or {}).items())),
     }
+    if params["job"] is not None:
+        no_room = find_room(client, node, params["job"], params["wait_timeout"])
+        found.update(no_room=no_room, passed=not problems and not no_room)
+    return found
 
 
 def main() -> None:
@@ -193,6 +249,8 @@ def main() -> None:
                 "host_volumes": {"type": "list", "elements": "str", "default": []},
                 "shared_directory": {"type": "path", "default": "/nomad-storage"},
                 "minimum_disk_mb": {"type": "int", "default": 10000},
+                "job": {"type": "str"},
+                "wait_timeout": {"type": "int", "default": 600},
             }
         ),
         check,

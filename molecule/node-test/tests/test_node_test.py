@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -59,7 +60,7 @@ def meta(federation: Federation, token: str) -> Callable[..., dict[str, str]]:
 def run_test(module: str) -> Callable[..., Run]:
     """Test the compute node of one site with all checks, unless told otherwise."""
 
-    def run(*arguments: str, fails: bool = False, **variables: Any) -> Run:
+    def run(*arguments: str, fails: bool | None = False, **variables: Any) -> Run:
         given = {"node_test_image": module, "node_test_prediction": PREDICTION, **variables}
         return play("imagine.platform.node_test", *(arguments or ("--limit", "ifca-compute")), fails=fails, **given)
 
@@ -137,6 +138,66 @@ def test_a_certificate_that_nobody_trusts(federation: Federation, meta: Any, run
     assert found["status"] == "error"
     assert found["status_reason"].startswith("ingress: The certificate of https://node-test.ifca-")
     assert "is not valid (" in run.text
+
+
+@pytest.fixture
+def full(federation: Federation) -> Iterator[None]:
+    """A user's job on the node that leaves too little memory for the module."""
+    token = str(federation.secrets["nomad"]["management_token"])
+    identifier = next(one["ID"] for one in federation.nomad("/v1/nodes", token).json() if one["Name"] == "ifca-compute")
+    node = federation.nomad(f"/v1/node/{identifier}", token).json()
+    allocations = federation.nomad(f"/v1/node/{identifier}/allocations", token).json()
+    taken = [
+        task["Memory"]["MemoryMB"]
+        for one in allocations
+        if one["ClientStatus"] in ("pending", "running")
+        for task in one["AllocatedResources"]["Tasks"].values()
+    ]
+    reserved = (node["ReservedResources"] or {}).get("Memory", {}).get("MemoryMB", 0)
+    left = node["NodeResources"]["Memory"]["MemoryMB"] - reserved - sum(taken)
+    task = {
+        "Name": "main",
+        "Driver": "raw_exec",
+        "Config": {"command": "/bin/sleep", "args": ["3600"]},
+        "Resources": {"CPU": 50, "MemoryMB": left - 200},
+    }
+    job = {
+        "ID": "full",
+        "Name": "full",
+        "Type": "batch",
+        "Namespace": "imagine",
+        "Datacenters": ["*"],
+        "Constraints": [{"LTarget": "${node.unique.id}", "Operand": "=", "RTarget": identifier}],
+        "TaskGroups": [{"Name": "full", "Count": 1, "Tasks": [task]}],
+    }
+    path = "/v1/job/full?namespace=imagine"
+    answer = federation.nomad("/v1/jobs?namespace=imagine", token, method="POST", body={"Job": job})
+    assert answer.status == 200, answer.body
+    try:
+        until("the job runs", 60, lambda: federation.nomad(path, token).json()["Status"] == "running")
+        yield
+    finally:
+        federation.nomad(f"{path}&purge=true", token, method="DELETE")
+
+
+@pytest.mark.parametrize("status", ["ready", "test", "error"])
+def test_a_full_node_is_not_a_faulty_one(full: None, meta: Any, run_test: Any, status: str) -> None:
+    before = meta("ifca-compute", status=status, last_tested="2026-01-01T00:00:00Z")
+    # Who asks for a node to be opened hears that it is not.
+    run = run_test(fails=status != "ready")
+    assert "ifca-compute was not tested: no room (for want of memory)" in run.text
+    assert run.seconds < 300
+    assert meta("ifca-compute") == before
+
+
+def test_two_tests_at_the_same_time(meta: Any, run_test: Any) -> None:
+    meta("ifca-compute", status="test")
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda _: run_test(fails=None), range(2)))
+    # There may be room for one only.
+    assert [run for run in runs if "ifca-compute passed" in run.text], runs[0].output[-4000:]
+    assert not [run for run in runs if "has the status error" in run.text]
+    assert meta("ifca-compute")["status"] == "ready"
 
 
 @pytest.fixture

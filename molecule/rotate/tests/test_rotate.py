@@ -329,7 +329,13 @@ STOP_AT_SWITCH = ("-e", "rotation_stop_after=switch")
 def test_a_joined_site_hears_of_new_authorities_first(federation: Federation) -> None:
     stop = "have it stop with -e rotation_stop_after=trust"
     assert_a_joined_site_is_not_left_behind(
-        federation, {(): stop, RENEWED_SITES: stop, (*STOP_AT_SWITCH, *RENEWED_SITES): stop}
+        federation,
+        {
+            (): stop,
+            RENEWED_SITES: stop,
+            (*STOP_AT_SWITCH, *RENEWED_SITES): stop,
+            ("-e", '{"rotation_parts": ["ingress"]}'): stop,
+        },
     )
 
 

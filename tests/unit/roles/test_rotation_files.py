@@ -197,18 +197,62 @@ def test_new_keys_are_asked_for_since_the_rotation_began(tmp_path: Path) -> None
     }
 
 
+TRUSTED, SWITCHED, SETTLED = {"next": "n"}, {"previous": "p"}, {"previous": "p", "settled": True}
+BOTH = ["ingress.ca", "nomad.ca"]
+
+
+def followed(directory: Path, rotations: dict[str, Any], **variables: Any) -> tuple[list[str], str]:
+    """The authorities that sites that joined have to follow with, and where that needs the next stop."""
+    entries = {name: {"started": STARTED, **entry} for name, entry in rotations.items()}
+    secrets = {"rotations": entries, "rotated": variables.pop("rotated", {})}
+    given = {"_rotation_whole": True, "federation_secrets": secrets, **variables}
+    found = evaluate("rotation", directory, given, names="_rotation_followed", stop="_rotation_next_stop | trim")
+    return sorted(found["names"]), found["stop"]
+
+
 @pytest.mark.parametrize(
-    ("entry", "stop"),
+    ("nomad", "ingress", "stop"),
     [
-        (None, "trust"),
-        ({"next": "n"}, "switch"),
+        (None, None, "trust"),
+        (TRUSTED, TRUSTED, "switch"),
         # Promoted by a run that was interrupted: nobody knows yet who has certificates of the new authority.
-        ({"previous": "p"}, "switch"),
-        ({"previous": "p", "settled": True}, ""),
-        ({"previous": "p", "settled": True, "retired": True}, ""),
+        (SWITCHED, SWITCHED, "switch"),
+        (SETTLED, SETTLED, ""),
+        ({**SETTLED, "retired": True}, {**SETTLED, "retired": True}, ""),
+        # The one that is least far says it.
+        (SETTLED, None, "trust"),
+        (SETTLED, SWITCHED, "switch"),
     ],
 )
-def test_where_sites_that_joined_have_to_follow(tmp_path: Path, entry: dict[str, Any] | None, stop: str) -> None:
-    secrets = {"rotations": {"nomad.ca": {"started": STARTED, **entry}}} if entry else {}
-    found = evaluate("rotation", tmp_path, {"federation_secrets": secrets}, stop="_rotation_next_stop | trim")
-    assert found["stop"] == stop
+def test_where_sites_that_joined_have_to_follow(
+    tmp_path: Path, nomad: dict[str, Any] | None, ingress: dict[str, Any] | None, stop: str
+) -> None:
+    rotations = {name: entry for name, entry in zip(BOTH, (ingress, nomad), strict=True) if entry}
+    assert followed(tmp_path, rotations) == (BOTH, stop)
+
+
+@pytest.mark.parametrize(
+    ("parts", "rotations", "expected"),
+    [
+        (["ingress"], {}, (["ingress.ca"], "trust")),
+        (["ingress", "consul"], {"ingress.ca": TRUSTED}, (["ingress.ca"], "switch")),
+        (["ingress"], {"ingress.ca": SETTLED, "nomad.ca": TRUSTED}, (["ingress.ca"], "")),
+        # What is a site's own is no matter of others.
+        (["consul", "management"], {"nomad.ca": TRUSTED}, ([], "")),
+    ],
+)
+def test_sites_that_joined_follow_with_what_is_replaced(
+    tmp_path: Path, parts: list[str], rotations: dict[str, Any], expected: tuple[list[str], str]
+) -> None:
+    assert followed(tmp_path, rotations, rotation_parts=parts) == expected
+
+
+def test_sites_that_joined_do_not_follow_with_what_is_young(tmp_path: Path) -> None:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    old = "2020-01-01T00:00:00+00:00"
+    young = {"rotation_minimum_age_days": "1"}
+    assert followed(tmp_path, {}, rotated={"nomad.ca": now, "ingress.ca": old}, **young) == (["ingress.ca"], "trust")
+    assert followed(tmp_path, {}, rotated={"nomad.ca": now, "ingress.ca": now}, **young) == ([], "")
+    # What has begun goes on.
+    rotations = {"ingress.ca": TRUSTED}
+    assert followed(tmp_path, rotations, rotated=dict.fromkeys(BOTH, now), **young) == (["ingress.ca"], "switch")

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
+
+import pytest
 
 from ansible_collections.imagine.platform.plugins.module_utils import nomad_jobs
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import NomadError
@@ -105,6 +107,56 @@ def test_why_nothing_is_placed() -> None:
     for answer in (None, [old]):
         nothing: Any = Client(evaluations=answer)
         assert nomad_jobs.explain_placement(nothing, JOB, hopeless_only=False) is None
+
+
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        ({"NodesExhausted": 1, "DimensionExhausted": {"devices: no devices match request": 1}}, "for want of devices"),
+        ({"NodesExhausted": 2, "DimensionExhausted": {"memory": 1, "cores": 1}}, "for want of cores, memory"),
+        # No job has taken what is not there.
+        ({"NodesExhausted": 1, "DimensionExhausted": {"network: no addresses available": 1}}, ""),
+        ({"NodesFiltered": 6, "ConstraintFiltered": {"missing devices": 1}}, ""),
+    ],
+)
+def test_room(metrics: dict[str, Any], words: str) -> None:
+    client: Any = Client(evaluations=[evaluation(10, **metrics)])
+    assert nomad_jobs.want_of_room(client, JOB) == words
+    assert nomad_jobs.want_of_room(cast(Any, Client(evaluations=[])), JOB) == ""
+
+
+class Waiting(Client):
+    """Answers blocking queries as well."""
+
+    def wait(self, path: str, what: str, index: int, seconds: float, **kwargs: Any) -> tuple[Any, int]:
+        return self.get(path, what), index
+
+
+def refusal(patient: bool, **answers: Any) -> NomadError:
+    job = {**JOB, "TaskGroups": [{"Name": "g", "Count": 1, "Tasks": [{"Name": "main"}]}]}
+    with pytest.raises(NomadError) as caught:
+        nomad_jobs.Wait(cast(Any, Waiting(**answers)), job, patient=patient).run(0)
+    return caught.value
+
+
+def test_room_is_waited_for_unless_that_is_not_wanted() -> None:
+    full = evaluation(10, NodesEvaluated=1, NodesExhausted=1, DimensionExhausted={"memory": 1})
+    error = refusal(False, evaluations=[full])
+    assert (error.kind, str(error)) == ("room", "for want of memory")
+    assert refusal(True, evaluations=[full]).kind == "timeout"
+    # Where no node could take it there is no room to wait for.
+    filtered = evaluation(10, NodesEvaluated=1, NodesFiltered=1)
+    assert refusal(False, evaluations=[filtered]).kind == "placement"
+
+
+def test_a_place_that_another_job_took() -> None:
+    running = allocation(JobVersion=1, TaskGroup="g")
+    gone = {**running, "DesiredStatus": "evict", "ClientStatus": "complete", "PreemptedByAllocation": "another"}
+    # The deployment had succeeded before.
+    done = [{"JobVersion": 1, "CreateIndex": 1, "Status": "successful"}]
+    error = refusal(False, allocations=[gone], deployments=done)
+    assert (error.kind, str(error)) == ("room", "a job with a higher priority took its place")
+    nomad_jobs.Wait(cast(Any, Waiting(allocations=[running], deployments=done)), JOB, patient=False).run(0)
 
 
 def test_delays() -> None:
