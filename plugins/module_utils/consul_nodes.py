@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.imagine.platform.plugins.module_utils.consul import ConsulClient, ConsulError, segment
@@ -90,6 +90,27 @@ def is_token_of(token: Mapping[str, Any], name: str) -> bool:
     return bool(re.fullmatch(rf"({'|'.join(PURPOSES)}) on {re.escape(name)}", token.get("Description") or ""))
 
 
+def read_own(client: ConsulClient) -> Json:
+    """What the agent that is asked says of itself: its NodeName and Datacenter, among others."""
+    what = "asking the agent who it is"
+    own = client.expect_object(client.get("agent/self", what), what).get("Config")
+    return client.expect_object(own, what)
+
+
+def vote_problem(name: str, servers: Sequence[Mapping[str, Any]]) -> str:
+    """Why the others are no majority without a server, as the rest of a sentence; empty where they are one."""
+    left = [server for server in servers if server["voter"] and server["name"] != name]
+    alive, needed = sum(server["alive"] for server in left), len(left) // 2 + 1
+    if alive >= needed:
+        return ""
+    if not left:
+        return "no other server of its site has a vote: add another first"
+    return (
+        f"{alive} of the {len(left)} servers left would be alive, fewer than the {needed} of a majority: bring the "
+        "others back first"
+    )
+
+
 class ConsulNodes(ObjectType):
     """Nodes that are to be forgotten; they join by themselves."""
 
@@ -108,8 +129,7 @@ class ConsulNodes(ObjectType):
     def read(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Json]:
         members, peers = read_members(self.client), read_peers(self.client)
         self.peers = {peer["Node"]: peer for peer in peers}
-        what = "asking the agent who it is"
-        self.own = self.client.expect_object(self.client.get("agent/self", what), what)["Config"]
+        self.own = read_own(self.client)
         servers = describe_servers(members, peers)
         tokens = self.client.find_all("acl/tokens", "listing the tokens of the site") if self.tokens else []
         found = {}
@@ -135,15 +155,11 @@ class ConsulNodes(ObjectType):
 
     def _judge(self, name: str, servers: Sequence[Json]) -> None:
         """Refuse what would leave the site's servers without a majority."""
-        left = [server for server in servers if server["voter"] and server["name"] != name]
         if self.force or name not in self.peers:
             return
-        alive, needed = sum(server["alive"] for server in left), len(left) // 2 + 1
-        if alive < needed:
-            raise ObjectError(
-                f"Consul server '{name}' is not removed, because {alive} of the {len(left)} servers left would be "
-                f"alive, fewer than the {needed} of a majority: bring the others back first, or set force."
-            )
+        problem = vote_problem(name, servers)
+        if problem:
+            raise ObjectError(f"Consul server '{name}' is not removed, because {problem}, or set force.")
 
     def delete(self, item: Mapping[str, Any], current: Json) -> None:
         name = item["name"]
@@ -182,3 +198,70 @@ class ConsulNodes(ObjectType):
                     f"Node '{name}' is alive and would join again: stop its Consul agent first, or set force."
                 )
             time.sleep(PAUSE)
+
+
+class Departure:
+    """A node whose agent leaves gossip and Raft by itself, while the others can still agree to it.
+
+    The others cannot take out of Raft what lives: the leader takes in again whom it hears of in gossip.
+    """
+
+    def __init__(self, client: ConsulClient, name: str, force: bool, seconds: float) -> None:
+        self.client, self.name, self.force, self.seconds = client, name, force, seconds
+        self.servers: list[Json] = []
+        self.state: Json = {}
+
+    def run(self, check_mode: bool) -> Json:
+        """Make the agent that is asked leave, or wait until another one has left."""
+        here = self.name == read_own(self.client)["NodeName"]
+        self._look()
+        found = dict(self.state)
+        if here:
+            self._leave(check_mode)
+        elif not check_mode:
+            self._await(self._delay, self.seconds)
+        return {
+            "changed": here,
+            "operation": "leave" if here else "none",
+            "node": found,
+            "diff": {"before": {self.name: found} if here else {}, "after": {}},
+        }
+
+    def _look(self) -> None:
+        members = read_members(self.client)
+        self.servers = describe_servers(members, read_peers(self.client))
+        self.state = {
+            "member": member_state(members.get(self.name)),
+            "voter": any(server["name"] == self.name for server in self.servers),
+        }
+
+    def _leave(self, check_mode: bool) -> None:
+        if self.state["voter"] and not self.force:
+            # Another server that has just left may still be in Raft.
+            self._await(self._objection, 0 if check_mode else self.seconds)
+        if not check_mode:
+            # It answers when the leader has taken it out of Raft, at the latest after ten seconds, and ends.
+            self.client.put("agent/leave", f"letting node '{self.name}' leave its site")
+
+    def _objection(self) -> str:
+        problem = vote_problem(self.name, self.servers)
+        return f"Consul server '{self.name}' does not leave, because {problem}, or set force." if problem else ""
+
+    def _delay(self) -> str:
+        if self.state["member"] in ("alive", "leaving"):
+            return f"Node '{self.name}' is alive and has not left: ask its own Consul for it first."
+        if self.state["voter"]:
+            return (
+                f"Consul server '{self.name}' is gone and still has its place in Raft: start its Consul, and let it "
+                "leave again."
+            )
+        return ""
+
+    def _await(self, problem: Callable[[], str], seconds: float) -> None:
+        """Look again until there is no problem any more."""
+        deadline = time.monotonic() + seconds
+        while words := problem():
+            if time.monotonic() >= deadline:
+                raise ObjectError(words)
+            time.sleep(PAUSE)
+            self._look()

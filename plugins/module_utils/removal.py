@@ -42,7 +42,7 @@ class Facts:
     known: Sequence[Json] = ()
     #: by node, whether its services can be stopped
     machines: Mapping[str, str] = field(default_factory=dict)
-    #: Consul servers by site, as consul_nodes.describe_servers() has them
+    #: Consul servers by site, as consul_nodes.describe_servers() has them; none where the site's Consul has no leader
     consul: Mapping[str, Sequence[Json]] = field(default_factory=dict)
 
 
@@ -93,8 +93,12 @@ class Plan:
     # What there is of the nodes
 
     def clients_of(self, name: str) -> list[Json]:
-        """Nodes of Nomad with this name: of a machine that was set up anew there may be several."""
-        return [client for client in self.facts.clients if client["Name"] == name]
+        """Nomad's nodes of a node: of a machine that was set up anew there may be several.
+
+        Nomad lets another site have a node of the same name, which is another node.
+        """
+        site = self.everyone[name]["site"]
+        return [one for one in self.facts.clients if one["Name"] == name and one["Datacenter"] == site]
 
     def server_of(self, name: str) -> Json | None:
         """The server that runs on a node, the one that is alive first; None where Raft and gossip have none."""
@@ -107,9 +111,11 @@ class Plan:
 
     def is_running(self, name: str) -> bool:
         """Whether an agent of the node answers."""
-        server = self.server_of(name)
-        return any(client["Status"] not in SILENT for client in self.clients_of(name)) or bool(
-            server and is_alive(server)
+        server, consul = self.server_of(name), self.consul_server_of(name)
+        return (
+            any(client["Status"] not in SILENT for client in self.clients_of(name))
+            or bool(server and is_alive(server))
+            or bool(consul and consul["alive"])
         )
 
     def machine(self, name: str) -> str:
@@ -139,7 +145,41 @@ class Plan:
                 return found
         return []
 
-    # Servers
+    # Consul servers
+
+    def consul_server_of(self, name: str) -> Json | None:
+        """The Consul server of a node as Raft has it."""
+        state = self.facts.consul.get(self.everyone[name]["site"], ())
+        return next((server for server in state if server["name"] == name), None)
+
+    def consul_voters_left(self, site: str) -> list[Json]:
+        """The Consul servers of a site that vote and are not removed."""
+        state = self.facts.consul.get(site, ())
+        return [server for server in state if server["voter"] and server["name"] not in self.chosen]
+
+    def leaves_consul(self, name: str) -> bool:
+        """Whether the node's Consul server is to hand its vote over before it is stopped."""
+        server = self.consul_server_of(name)
+        return bool(server and server["alive"]) and any(
+            one["alive"] for one in self.consul_voters_left(self.everyone[name]["site"])
+        )
+
+    def consul_votes_first(self, site: str) -> list[str]:
+        """Consul servers that are down and must lose their vote before those that run can leave.
+
+        One that is not removed is among them only where force takes the place of a majority.
+        """
+        if not any(self.leaves_consul(name) for name in self.sites()[site]):
+            return []
+        left = self.consul_voters_left(site)
+        enough = sum(server["alive"] for server in left) >= majority(len(left))
+        return sorted(
+            server["name"]
+            for server in self.facts.consul[site]
+            if not server["alive"] and (server["name"] in self.chosen or not enough)
+        )
+
+    # Nomad servers
 
     def voters(self) -> list[Json]:
         """All servers that vote."""
@@ -210,12 +250,20 @@ class Plan:
         ]
 
     def _consul(self, site: str, leaving: Sequence[str]) -> list[Finding]:
+        state = self.facts.consul.get(site)
+        if state is not None and not state:
+            return [
+                Finding(
+                    f"The Consul of site '{site}' has no leader, so that it cannot forget {listing(leaving)}: start "
+                    "its servers until a majority of them runs, or set force."
+                )
+            ]
         servers = self.consul_servers(site)
-        going = [name for name in leaving if name in servers]
-        left = [name for name in servers if name not in self.chosen]
+        going = [name for name in leaving if name in servers or self.consul_server_of(name)]
         if not going:
             return []
-        if not left:
+        left = self.consul_voters_left(site)
+        if all(name in self.chosen for name in servers) or (state and not left):
             return [
                 Finding(
                     f"Without {listing(going)}, the last Consul server of site '{site}', nothing would be registered "
@@ -223,18 +271,14 @@ class Plan:
                     "remove the whole site with site_remove, or set force."
                 )
             ]
-        state = self.facts.consul.get(site)
-        if state is None:
-            return []
-        voters = [server for server in state if server["voter"]]
-        alive = sum(server["alive"] for server in voters if server["name"] not in self.chosen)
-        needed = majority(len(voters))
-        if alive >= needed:
+        alive, needed = sum(server["alive"] for server in left), majority(len(left))
+        if state is None or alive >= needed:
             return []
         return [
             Finding(
-                f"Without {listing(going)}, {alive} of the {len(voters)} Consul servers of site '{site}' would run, "
-                f"fewer than the {needed} of a majority: {self._remedy(state)}, or set force."
+                f"Without {listing(going)}, {alive} of the {len(left)} Consul servers left to site '{site}' would run, "
+                f"fewer than the {needed} of a majority: {self._remedy(left)}, or set force, which takes the vote from "
+                "those that are down."
             )
         ]
 
@@ -305,28 +349,29 @@ class Plan:
     def running_jobs(self) -> list[Json]:
         """The jobs with allocations on the nodes, and what becomes of them."""
         by_node = held(self.facts.allocations)
-        ids = {client["ID"]: client["Name"] for client in self.facts.clients}
+        names = {client["ID"]: client["Name"] for client in self.facts.clients}
+        chosen = {client["ID"] for name in self.names for client in self.clients_of(name)}
         nodes: dict[tuple[str, str], set[str]] = defaultdict(set)
         first: dict[tuple[str, str], Json] = {}
         for identifier, allocations in by_node.items():
             for allocation in allocations:
                 key = (allocation["Namespace"], allocation["JobID"])
-                nodes[key].add(ids.get(identifier, identifier))
+                nodes[key].add(identifier)
                 first.setdefault(key, allocation)
         found = []
         for key in sorted(nodes):
-            here = nodes[key] & self.chosen
+            here = nodes[key] & chosen
             if not here:
                 continue
             kind = str(first[key].get("JobType") or "")
-            alone = nodes[key] <= self.chosen
+            alone = nodes[key] <= chosen
             stops = kind in EVERYWHERE or (self.jobs == STOP and alone)
             found.append(
                 {
                     "namespace": key[0],
                     "id": key[1],
                     "type": kind,
-                    "nodes": sorted(here),
+                    "nodes": sorted({names[identifier] for identifier in here}),
                     "action": STOP if stops else MOVE,
                 }
             )
@@ -348,7 +393,8 @@ class Plan:
                     "clients": sorted(client["ID"] for client in clients),
                     "server": server["id"] if server else "",
                     "server_alive": bool(server and is_alive(server)),
-                    "drain": any(client["Status"] not in SILENT for client in clients),
+                    "drain": sorted(client["ID"] for client in clients if client["Status"] not in SILENT),
+                    "leaves_consul": self.leaves_consul(name),
                 }
             )
         return found
@@ -365,6 +411,7 @@ class Plan:
                     "registered": site in self.facts.sites,
                     "nodes": names,
                     "consul_servers": [one for one in self.consul_servers(site) if one not in self.chosen],
+                    "consul_votes_first": self.consul_votes_first(site),
                     "ingress_left": any("ingress" in node["roles"] for node in self.stays(site)),
                 }
                 for site, names in self.sites().items()

@@ -65,8 +65,8 @@ options:
     default: {}
   consul:
     description:
-      - By site, the Consul servers as M(imagine.platform.consul_node_info) returns them. Without, their majority is not
-        judged.
+      - By site, the Consul servers as M(imagine.platform.consul_node_info) returns them; an empty list where the site's
+        Consul has no leader. Without, their majority is not judged.
     type: dict
     default: {}
   follow:
@@ -98,7 +98,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: The nodes that something knows of, ordered by name.
+  description:
+    - The nodes that something knows of, ordered by name. RV(ignore:clients) are the IDs of its nodes in Nomad, and
+      RV(ignore:drain) those of them that run. RV(ignore:leaves_consul) is whether its Consul server must leave Raft
+      before it is stopped.
   returned: success
   type: list
   elements: dict
@@ -110,11 +113,14 @@ nodes:
       machine: reachable
       running: true
       clients: [3f1b6f5c-5d0a-7c46-0c5f-0e9d1f7b2a10]
-      drain: true
+      drain: [3f1b6f5c-5d0a-7c46-0c5f-0e9d1f7b2a10]
       server: ""
       server_alive: false
+      leaves_consul: false
 sites:
-  description: The sites that lose nodes, with the Consul servers that are left to each.
+  description:
+    - The sites that lose nodes, with the Consul servers that are left to each. RV(ignore:consul_votes_first) are Consul
+      servers that are down and must lose their vote before others leave.
   returned: success
   type: list
   elements: dict
@@ -123,6 +129,7 @@ sites:
       registered: true
       nodes: [ifca-compute]
       consul_servers: [ifca-server]
+      consul_votes_first: []
       ingress_left: true
 jobs:
   description: The jobs that run on the nodes, and what becomes of each; RV(ignore:action) is V(move) or V(stop).

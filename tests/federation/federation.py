@@ -12,6 +12,7 @@ import shlex
 import socket
 import ssl
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,11 +115,11 @@ NODE_VARIABLES = [
 ]
 
 
-def evaluated() -> dict[str, dict[str, Any]]:
+def evaluated(inventories: Sequence[str] = INVENTORIES) -> dict[str, dict[str, Any]]:
     """Return the variables of each node; asks Ansible once, since only it evaluates the inventory's templates."""
     expression = "{{ dict(" + ", ".join(f"{name}={name} | default(none)" for name in NODE_VARIABLES) + ") }}"
     done = subprocess.run(
-        ["ansible", *INVENTORIES, "role_*", "-m", "ansible.builtin.debug", "-a", f"msg={expression}"],
+        ["ansible", *inventories, "role_*", "-m", "ansible.builtin.debug", "-a", f"msg={expression}"],
         check=True,
         capture_output=True,
         text=True,

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import example_playbook
 import pytest
-from nomad_agent import AgentProcess, Server, client_beside
+from nomad_agent import AgentProcess, Server, client_beside, make_client, unmount_below
 
 JOB = """
 job "sleeper" {
@@ -61,7 +63,9 @@ def test_a_node_of_nomad(nomad: Any, second: Server, eventually: Callable[..., A
         return nomad("node_removal_info", names=["node-3"], machines={"node-3": "reachable"}, **options)
 
     found = plan()
-    assert [(node["name"], node["running"], node["drain"]) for node in found["nodes"]] == [("node-3", True, True)]
+    (there,) = found["nodes"]
+    assert (there["name"], there["running"], len(there["clients"])) == ("node-3", True, 1)
+    assert there["drain"] == there["clients"]
     assert [(job["id"], job["nodes"], job["action"]) for job in found["jobs"]] == [("sleeper", ["node-3"], "move")]
     assert [job["action"] for job in plan(jobs="stop")["jobs"]] == ["stop"]
     # Nobody can stop what is not in the inventory.
@@ -99,6 +103,46 @@ def test_a_node_of_nomad(nomad: Any, second: Server, eventually: Callable[..., A
         "Node 'node-3' is neither in the inventory nor known to the federation, did you mean \"node-"
     )
     assert refused.endswith("? correct its name, or leave it out where it has been removed.")
+
+
+def test_a_node_of_another_site_with_the_same_name(
+    nomad: Any, nomad_process: AgentProcess, tmp_path: Path, eventually: Callable[..., Any]
+) -> None:
+    rpc = json.loads((nomad_process.directory / "agent.json").read_text())["ports"]["rpc"]
+    binary = os.environ["NOMAD_BINARY"]
+    ours, theirs = (
+        make_client(tmp_path / site, nomad_process.directory, rpc, "node-5", binary, site) for site in ("ifca", "incd")
+    )
+
+    def ids() -> dict[str, str]:
+        """By site, the ID of its living node."""
+        nodes = nomad("nomad_node_info")["nodes"]
+        return {one["datacenter"]: one["id"] for one in nodes if (one["name"], one["status"]) == ("node-5", "ready")}
+
+    try:
+        for one in (ours, theirs):
+            one.start()
+        eventually(lambda: len(ids()) == 2, 60)
+        other = ids()["incd"]
+        (node,) = nomad(
+            "node_removal_info",
+            names=["node-5"],
+            known=[{"name": "node-5", "site": "ifca", "roles": ["compute"]}],
+            machines={"node-5": "reachable"},
+        )["nodes"]
+        assert node["clients"] == node["drain"] == [ids()["ifca"]]
+        # The name would not do.
+        assert "2 nodes have the name" in nomad("nomad_node", fails=True, name="node-5", drain=True)["msg"]
+        nomad("nomad_node", nodes=[{"name": one, "drain": True, "drain_deadline": -1} for one in node["drain"]])
+        ours.stop()
+        nomad("nomad_node", nodes=[{"name": one} for one in node["clients"]], state="absent", wait_timeout=90)
+        assert ids() == {"incd": other}
+        assert [one["eligibility"] for one in nomad("nomad_node_info", names=[other])["nodes"]] == ["eligible"]
+    finally:
+        for one in (ours, theirs):
+            one.kill()
+            unmount_below(one.directory)
+        nomad("nomad_node", name="node-5", state="absent", wait_timeout=90)
 
 
 def test_a_plan_for_what_is_not_there(nomad: Any) -> None:

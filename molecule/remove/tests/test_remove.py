@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -14,9 +15,9 @@ from typing import Any
 
 import pytest
 from clients import image, until
-from federation import Federation, Node, ask
+from federation import INVENTORIES, REPOSITORY, Federation, Node, ask, connect, evaluated
 from machines import containers, docker
-from runs import Run, kill_at, play
+from runs import Run, execute, kill_at, play
 from scenario_figures import record
 
 Json = dict[str, Any]
@@ -322,6 +323,47 @@ def test_a_server_that_the_others_need(state: State, federation: Federation) -> 
         down.run("systemctl start nomad.service")
     until("it is back", 120, lambda: "tubitak-server" in state.gossip() and len(state.peers()) == 3)
     until("its node is back", 120, lambda: all(node["Status"] == "ready" for node in state.nomad("/v1/nodes")))
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[str, str], dict[str, Node]]:
+    """A site without a Nomad server, whose two ingress nodes are its Consul servers: its inventory and its nodes."""
+    directory = tmp_path_factory.mktemp("pair") / "inventory"
+    shutil.copytree(Path(REPOSITORY) / "inventories" / "local-walton", directory)
+    text = (directory / "walton.yml").read_text(encoding="utf-8")
+    assert text.count("node_roles: [compute]") == 1
+    (directory / "walton.yml").write_text(text.replace("[compute]", "[ingress, compute]"), encoding="utf-8")
+    more = ("-i", str(directory))
+    execute(["ansible-playbook", *INVENTORIES, *more, "testbed/create.yml"])
+    play("imagine.platform.deploy", *more)
+    found = evaluated([*INVENTORIES, f"--inventory={directory}"])
+    return more, {name: Node(name, found[name], connect(found[name])) for name in ("walton-server", "walton-compute")}
+
+
+def test_one_of_two_consul_servers(state: State, pair: tuple[tuple[str, str], dict[str, Node]]) -> None:
+    more, nodes = pair
+    token = state.secrets()["walton"]["consul_management_token"]
+
+    def voters(node: Node) -> list[str]:
+        return sorted(peer["Node"] for peer in node.consul("/v1/operator/raft/configuration", token).json()["Servers"])
+
+    first = nodes["walton-server"]
+    assert voters(first) == sorted(nodes)
+    address = first.consul("/v1/status/leader", token).json().partition(":")[0]
+    (leader,) = [node for node in nodes.values() if node.address == address]
+    (other,) = [node for node in nodes.values() if node is not leader]
+    # Without force: while both are there, one can hand its vote over.
+    remove(leader.name, arguments=more)
+    assert voters(other) == [other.name]
+    assert other.consul("/v1/kv/written", token, method="PUT", body="since").json() is True
+    assert [member["Name"] for member in other.consul("/v1/agent/members", token).json()] == [other.name]
+    assert state.registry()["walton"] == [other.name]
+    assert is_bare(leader)
+    assert sum(remove(leader.name, arguments=more).changed.values()) == 0
+
+    remove_site("walton", arguments=more)
+    assert "walton" not in {*state.registry(), *state.secrets()}
+    assert is_bare(other)
 
 
 def test_check_mode(state: State, jobs: Jobs) -> None:

@@ -81,7 +81,8 @@ def test_a_compute_node_may_go() -> None:
             "clients": ["client-ifca-compute"],
             "server": "",
             "server_alive": False,
-            "drain": True,
+            "drain": ["client-ifca-compute"],
+            "leaves_consul": False,
         }
     ]
     assert plan["sites"] == [
@@ -90,6 +91,7 @@ def test_a_compute_node_may_go() -> None:
             "registered": True,
             "nodes": ["ifca-compute"],
             "consul_servers": ["ifca-server"],
+            "consul_votes_first": [],
             "ingress_left": True,
         }
     ]
@@ -161,7 +163,7 @@ def test_a_dead_server_may_go() -> None:
     assert not any("Nomad" in text for text in plan["objections"])
     assert plan["votes_first"] is False
     assert plan["nodes"][0]["running"] is False
-    assert plan["nodes"][0]["drain"] is False
+    assert plan["nodes"][0]["drain"] == []
     # Of the two that are left none may fail.
     assert "of which none may fail" in plan["advice"][0]
 
@@ -197,16 +199,113 @@ def consul(*alive: bool) -> list[Json]:
     ]
 
 
+def consul_plan(known: Facts, *names: str) -> tuple[list[str], list[str], list[str]]:
+    """What is objected about Consul, which nodes hand their vote over, and which lose it before."""
+    plan = Plan(known, names).describe()
+    return (
+        [text for text in plan["objections"] if "Consul" in text],
+        [node["name"] for node in plan["nodes"] if node["leaves_consul"]],
+        plan["sites"][0]["consul_votes_first"],
+    )
+
+
 def test_quorum_of_consul() -> None:
     sites = {"ifca": registered(*((f"ifca-{letter}", ["server", "ingress"]) for letter in "abc"))}
     whole = Facts(sites=sites, clients=[], servers=[], consul={"ifca": consul(True, True, True)})
     assert Plan(whole, ["ifca-a"]).describe()["objections"] == []
+    # One after the other hands its vote over, so that the last one is a majority of its own.
+    assert consul_plan(whole, "ifca-a") == ([], ["ifca-a"], [])
+    assert consul_plan(whole, "ifca-a", "ifca-c") == ([], ["ifca-a", "ifca-c"], [])
     ill = Facts(sites=sites, clients=[], servers=[], consul={"ifca": consul(True, True, False)})
-    assert Plan(ill, ["ifca-a"]).describe()["objections"] == [
-        "Without ifca-a, 1 of the 3 Consul servers of site 'ifca' would run, fewer than the 2 of a majority: bring "
-        "ifca-c back, or remove what will not come back first, or set force."
+    # With force what is down loses its vote first.
+    assert consul_plan(ill, "ifca-a") == (
+        [
+            "Without ifca-a, 1 of the 2 Consul servers left to site 'ifca' would run, fewer than the 2 of a majority: "
+            "bring ifca-c back, or remove what will not come back first, or set force, which takes the vote from those "
+            "that are down."
+        ],
+        ["ifca-a"],
+        ["ifca-c"],
+    )
+    assert consul_plan(ill, "ifca-c") == ([], [], [])
+    assert consul_plan(ill, "ifca-a", "ifca-c") == ([], ["ifca-a"], ["ifca-c"])
+    # Two are gone: nobody is left to take over the vote.
+    poor = Facts(sites=sites, clients=[], servers=[], consul={"ifca": consul(True, False, False)})
+    objections, leave, first = consul_plan(poor, "ifca-a")
+    assert objections[0].startswith("Without ifca-a, 0 of the 2 Consul servers left to site 'ifca' would run")
+    assert (leave, first) == ([], [])
+
+
+def test_one_of_two_consul_servers() -> None:
+    """A site without the role server: its ingress nodes are the Consul servers."""
+    sites = {"ifca": registered(("ifca-a", ["ingress"]), ("ifca-b", ["ingress"]), ("ifca-c", ["compute"]))}
+
+    def there(*alive: bool, **more: Any) -> Facts:
+        return Facts(sites=sites, clients=[], servers=[], consul={"ifca": consul(*alive)}, **more)
+
+    assert consul_plan(there(True, True), "ifca-b") == ([], ["ifca-b"], [])
+    # What a run before has taken out of Raft is only stopped.
+    assert consul_plan(there(True), "ifca-b") == ([], [], [])
+    leaderless = there()
+    for name in ("ifca-b", "ifca-c"):
+        assert consul_plan(leaderless, name) == (
+            [
+                f"The Consul of site 'ifca' has no leader, so that it cannot forget {name}: start its servers until a "
+                "majority of them runs, or set force."
+            ],
+            [],
+            [],
+        )
+    assert Plan(leaderless, [], site="ifca").describe()["objections"] == []
+    # That it is unknown is told by the role.
+    unknown = Facts(sites=sites, clients=[], servers=[])
+    assert consul_plan(unknown, "ifca-b") == ([], [], [])
+
+
+def test_the_last_consul_servers() -> None:
+    names = ("ifca-a", "ifca-b")
+    sites = {"ifca": registered(*((name, ["server"]) for name in names), ("ifca-d", ["ingress"]))}
+    all_of_them = Facts(sites=sites, clients=[], servers=[], consul={"ifca": consul(True, True)})
+    words = "the last Consul server of site 'ifca', nothing would be registered at the site"
+    objections, leave, first = consul_plan(all_of_them, *names)
+    assert [words in text for text in objections] == [True]
+    assert (leave, first) == ([], [])
+    # One that has the role, and that deploy has not made a server yet, takes over nothing.
+    sites = {"ifca": registered(*((name, ["server"]) for name in (*names, "ifca-c")), ("ifca-d", ["ingress"]))}
+    new = Facts(sites=sites, clients=[], servers=[], consul={"ifca": consul(True, True)})
+    objections, leave, first = consul_plan(new, *names)
+    assert [words in text for text in objections] == [True]
+    assert (leave, first) == ([], [])
+
+
+def test_a_consul_server_that_runs_and_cannot_be_stopped() -> None:
+    sites = {"ifca": registered(("ifca-a", ["ingress"]), ("ifca-b", ["ingress"]))}
+    options: Json = {"sites": sites, "clients": [], "servers": [], "machines": {"ifca-b": "unreachable"}}
+    runs = Facts(**options, consul={"ifca": consul(True, True)})
+    assert "'ifca-b' runs, but cannot be reached" in Plan(runs, ["ifca-b"]).describe()["refusals"][0]
+    gone = Facts(**options, consul={"ifca": consul(True, False)})
+    assert Plan(gone, ["ifca-b"]).describe()["refusals"] == []
+
+
+def test_a_node_of_another_site_with_the_same_name() -> None:
+    here = [client("ifca-compute", "down", "old"), client("ifca-compute", "disconnected", "new")]
+    there = {**client("ifca-compute", "ready", "theirs"), "Datacenter": "walton"}
+    both = [
+        {**allocation("wide", "ifca-compute"), "NodeID": identifier, "ID": identifier}
+        for identifier in ("new", "theirs")
     ]
-    assert Plan(ill, ["ifca-c"]).describe()["objections"] == []
+    apart = [{**allocation("apart", "ifca-compute"), "NodeID": "theirs"}]
+    known = facts(clients=[there, *here], allocations=[*both, *apart], machines={})
+    plan = Plan(known, ["ifca-compute"], jobs="stop").describe()
+    (node,) = plan["nodes"]
+    assert (node["site"], node["clients"], node["drain"], node["running"]) == ("ifca", ["new", "old"], [], False)
+    assert plan["refusals"] == []
+    # It runs on theirs, too.
+    assert [(job["id"], job["action"], job["nodes"]) for job in plan["jobs"]] == [("wide", "move", ["ifca-compute"])]
+
+    living = facts(clients=[there, client("ifca-compute", "ready", "one"), client("ifca-compute", "ready", "two")])
+    (node,) = Plan(living, ["ifca-compute"]).describe()["nodes"]
+    assert (node["clients"], node["drain"]) == (["one", "two"], ["one", "two"])
 
 
 def test_what_runs_and_cannot_be_stopped() -> None:

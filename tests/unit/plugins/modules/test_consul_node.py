@@ -131,6 +131,69 @@ def test_it_waits_until_the_others_see_it(consul: Any, stub: Any) -> None:
     assert consul(name="ifca-compute", wait_timeout=10)["operation"] == "delete"
 
 
+def members(**states: int) -> list[Result]:
+    return [member(f"ifca-{letter}", status) for letter, status in states.items()]
+
+
+def test_a_server_waits_for_those_that_leave_before_it(consul: Any, stub: Any) -> None:
+    stub.on("PUT", "/v1/agent/leave", b"")
+    # The second has left gossip, and the leader has yet to take it out of Raft.
+    stub.on("GET", "/v1/agent/members", members(a=1, b=3, c=1))
+    stub.then("GET", "/v1/operator/raft/configuration", {"Servers": [peer("ifca-a"), peer("ifca-c")]})
+    done = consul(name="ifca-a", state="left", wait_timeout=10)
+    assert (done["changed"], done["operation"]) == (True, "leave")
+    assert done["diff"]["before"] == {"ifca-a": {"member": "alive", "voter": True}}
+    assert [(method, target) for method, target, _ in stub.written()] == [("PUT", "/v1/agent/leave")]
+    assert [one.target for one in stub.asked].count("/v1/operator/raft/configuration") == 2
+
+
+def test_a_server_that_the_others_need_does_not_leave(consul: Any, stub: Any) -> None:
+    stub.on("PUT", "/v1/agent/leave", b"")
+    for check in (True, False):
+        assert consul(name="ifca-a", state="left", fails=True, check=check)["msg"] == (
+            "Consul server 'ifca-a' does not leave, because 1 of the 2 servers left would be alive, fewer than the 2 "
+            "of a majority: bring the others back first, or set force."
+        )
+    stub.on("GET", "/v1/operator/raft/configuration", {"Servers": [peer("ifca-a")]})
+    assert consul(name="ifca-a", state="left", fails=True)["msg"] == (
+        "Consul server 'ifca-a' does not leave, because no other server of its site has a vote: add another first, or "
+        "set force."
+    )
+    assert consul(name="ifca-a", state="left", force=True, check=True)["operation"] == "leave"
+    assert stub.written() == []
+    assert consul(name="ifca-a", state="left", force=True)["operation"] == "leave"
+    assert len(stub.written()) == 1
+
+
+def test_a_client_leaves_whatever_the_servers_do(consul: Any, stub: Any) -> None:
+    stub.on("PUT", "/v1/agent/leave", b"")
+    stub.on("GET", "/v1/agent/self", {"Config": {"NodeName": "ifca-compute", "Datacenter": "ifca"}})
+    assert consul(name="ifca-compute", state="left")["node"] == {"member": "failed", "voter": False}
+
+
+def test_one_that_left_is_waited_for(consul: Any, stub: Any) -> None:
+    alive = consul(name="ifca-b", state="left", fails=True)["msg"]
+    assert alive == "Node 'ifca-b' is alive and has not left: ask its own Consul for it first."
+    gone = consul(name="ifca-c", state="left", fails=True)["msg"]
+    assert gone == (
+        "Consul server 'ifca-c' is gone and still has its place in Raft: start its Consul, and let it leave again."
+    )
+    assert consul(name="ifca-b", state="left", check=True)["changed"] is False
+    stub.on("GET", "/v1/agent/members", members(a=1, b=2), members(a=1, b=3))
+    stub.then("GET", "/v1/operator/raft/configuration", {"Servers": [peer("ifca-a")]})
+    seen = consul(name="ifca-b", state="left", wait_timeout=10)
+    assert (seen["changed"], seen["operation"], seen["node"]) == (False, "none", {"member": "leaving", "voter": True})
+    assert consul(name="ghost", state="left")["changed"] is False
+    assert stub.written() == []
+
+
+@pytest.mark.parametrize("state", ["left", "absent"])
+def test_a_site_without_a_leader(consul: Any, stub: Any, state: str) -> None:
+    stub.on("GET", "/v1/operator/raft/configuration", "No cluster leader", status=500)
+    assert "has no leader" in consul(name="ifca-c", state=state, fails=True)["msg"]
+    assert stub.written() == []
+
+
 def test_info(consul: Any) -> None:
     result = consul("consul_node_info")
     assert [(node["name"], node["member"], node["in_catalog"], node["server"]) for node in result["nodes"]] == [
