@@ -67,9 +67,9 @@ options:
     default: when_stale
   quorum:
     description:
-      - For a member of a quorum, how to tell that the others do without it. It is then not restarted while another member
-        is not well and the quorum would be lost; the module waits, and fails in the end. So a change that keeps the first
-        server from starting stops there.
+      - For a member of a quorum, how to tell that the others do without it. It is then not restarted while another one
+        is not well and the quorum would be lost; the module waits, and fails in the end. So a change that keeps the
+        first server from starting stops there.
       - A quorum without a leader cannot be lost. A member that is not well itself is not missed.
     type: dict
     suboptions:
