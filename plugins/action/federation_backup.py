@@ -13,8 +13,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.imagine.platform.plugins.module_utils import backups
-from ansible_collections.imagine.platform.plugins.module_utils.files import write_file
+from ansible_collections.imagine.platform.plugins.module_utils.files import remove_quietly, write_file
 from ansible_collections.imagine.platform.plugins.plugin_utils.backups import (
+    clock_warnings,
     encrypt,
     open_backup,
     read,
@@ -61,22 +62,23 @@ class ActionModule(ActionBase):
         now = datetime.datetime.now(datetime.timezone.utc)
         path = os.path.join(directory, backups.file_name(self.federation, now))
         try:
+            backup = {} if self._task.check_mode else self._save(options, path, now)
             present = os.listdir(directory) if os.path.isdir(directory) else []
             names = {*present, os.path.basename(path)}
             removed = [
-                os.path.join(directory, name) for name in backups.surplus(self.federation, names, options["keep"])
+                os.path.join(directory, name) for name in backups.surplus(self.federation, names, options["keep"], now)
             ]
-            backup: dict[str, Any] = {}
-            if not self._task.check_mode:
-                backup = self._save(options, path, now)
-                # Only now that the new one was read again.
-                for old in removed:
-                    os.unlink(old)
+            # Only now that the new one was read again. A run beside this one may have removed the same.
+            for old in [] if self._task.check_mode else removed:
+                remove_quietly(old)
         except OSError as error:
             raise AnsibleActionFail(
                 f"{error.filename or path} cannot be used ({error.strerror}): correct that."
             ) from None
         result.update(changed=True, backup=backup, removed=removed)
+        # By the clock of now, since a run beside this one may have made a later one.
+        later = datetime.datetime.now(datetime.timezone.utc)
+        result["warnings"] = clock_warnings(directory, self.federation, names, later)
         if self._task.diff:
             result["diff"] = {"before": "".join(f"{old}\n" for old in removed), "after": f"{path}\n"}
         return result

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -13,6 +15,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.imagine.platform.plugins.module_utils import backups
 from ansible_collections.imagine.platform.plugins.plugin_utils.backups import (
+    clock_warnings,
     open_backup,
     present_secrets,
     read,
@@ -21,11 +24,10 @@ from ansible_collections.imagine.platform.plugins.plugin_utils.backups import (
 )
 
 
-def listing(directory: str, federation: str) -> list[dict[str, Any]]:
-    """The backups in a directory, the newest first."""
-    now = datetime.datetime.now(datetime.timezone.utc)
+def listing(directory: str, federation: str, names: Iterable[str], now: datetime.datetime) -> list[dict[str, Any]]:
+    """The backups in a directory, the newest first; those from the future come last."""
     found = []
-    for name in sorted(os.listdir(directory) if os.path.isdir(directory) else [], reverse=True):
+    for name in sorted(names, reverse=True):
         if created := backups.created_at(federation, name):
             path = os.path.join(directory, name)
             found.append(
@@ -33,10 +35,10 @@ def listing(directory: str, federation: str) -> list[dict[str, Any]]:
                     "path": path,
                     "size": os.path.getsize(path),
                     "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                    "age": max(0, int((now - created).total_seconds())),
+                    "age": math.floor((now - created).total_seconds()),
                 }
             )
-    return found
+    return sorted(found, key=lambda backup: backup["age"] < 0)
 
 
 class ActionModule(ActionBase):
@@ -60,10 +62,13 @@ class ActionModule(ActionBase):
         result["changed"] = False
         if options["directory"]:
             directory = os.path.realpath(self._loader.path_dwim(options["directory"]))
+            now = datetime.datetime.now(datetime.timezone.utc)
             try:
-                result["backups"] = listing(directory, options["federation"])
+                names = os.listdir(directory) if os.path.isdir(directory) else []
+                result["backups"] = listing(directory, options["federation"], names, now)
             except OSError as error:
                 raise AnsibleActionFail(f"{directory} cannot be read ({error.strerror}): correct directory.") from None
+            result["warnings"] = clock_warnings(directory, options["federation"], names, now)
             return result
         path = os.path.realpath(self._loader.path_dwim(options["path"]))
         data = read(path, "backup")

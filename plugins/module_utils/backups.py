@@ -69,9 +69,17 @@ def created_at(federation: str, name: str) -> datetime.datetime | None:
     return found.replace(tzinfo=datetime.timezone.utc)
 
 
-def surplus(federation: str, names: Iterable[str], keep: int) -> list[str]:
-    """The oldest backups beyond those that are kept; everything else in the directory is none of our business."""
-    backups = sorted(name for name in names if created_at(federation, name))
+def from_future(federation: str, names: Iterable[str], now: datetime.datetime) -> list[str]:
+    """Backups of a time that has not come: the clock was ahead when they were made, or it is behind now."""
+    return sorted(name for name in names if (created := created_at(federation, name)) and created > now)
+
+
+def surplus(federation: str, names: Iterable[str], keep: int, now: datetime.datetime) -> list[str]:
+    """The oldest backups beyond those that are kept; everything else in the directory is none of our business.
+
+    Those from the future neither count nor go, since nobody knows how old they are: the one that is made C(now) stays.
+    """
+    backups = sorted(name for name in names if (created := created_at(federation, name)) and created <= now)
     return backups[:-keep] if keep else []
 
 

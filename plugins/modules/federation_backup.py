@@ -59,6 +59,8 @@ options:
   keep:
     description:
       - How many backups of this federation stay in O(directory). Older ones are removed, other files are left alone.
+      - Those with a time in their name that has not come, because the clock was ahead or is behind, are neither counted
+        nor removed, and a warning names them.
       - V(0) keeps all.
     type: int
     default: 0

@@ -56,6 +56,8 @@ RETURN = r"""
 backups:
   description:
     - With O(directory), the path, size and age in seconds of each backup and when it was C(created), the newest first.
+      Those with a time in their name that has not come, because the clock was ahead or is behind, come last with a
+      negative age, and a warning names them.
     - With O(path), that one, as RV(imagine.platform.federation_backup#module:backup) describes it.
   returned: success
   type: list

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -72,6 +73,17 @@ def require_federation(manifest: Mapping[str, Any], federation: str | None, path
             f'{path} is a backup of the federation "{manifest["federation"]}", but federation_name is "{federation}": '
             "use a backup of this federation."
         )
+
+
+def clock_warnings(directory: str, federation: str, names: Iterable[str], now: datetime.datetime) -> list[str]:
+    """What to tell the operator where backups are from the future."""
+    found = backups.from_future(federation, names, now)
+    if not found:
+        return []
+    return [
+        f"{directory} has backups from the future ({', '.join(found)}), which count neither as new nor among those "
+        "that are kept: set the controller's clock right, or move them elsewhere if it is."
+    ]
 
 
 def summary(path: str, data: bytes, manifest: Mapping[str, Any]) -> dict[str, Any]:

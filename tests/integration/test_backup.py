@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import example_playbook
 import pytest
 import requests
+import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
 from consul_agent import ConsulAgent, start_consul
 from nomad_agent import (
     LOOPBACK,
@@ -111,6 +114,67 @@ def test_variables_can_be_decrypted_by_servers_that_had_other_keys(
         eventually(lambda answer=answer: answer() == [{"answer": "forty-two"}])
     names = {one["name"] for one in run_module("nomad_namespace_info", **fresh.connection())["namespaces"]}
     assert "guests" in names
+
+
+def nomad_tasks(name: str) -> list[dict[str, Any]]:
+    """The tasks of a file of the role that talk to Nomad's servers from the controller: its first block."""
+    tasks = yaml.safe_load((example_playbook.CHECKOUT / "roles" / "nomad" / "tasks" / f"{name}.yml").read_text())
+    return [next(task for task in tasks if "block" in task)]
+
+
+def test_the_role_saves_without_a_server_and_restores_what_was_saved(
+    fresh: Cluster, run_module: RunModule, tmp_path: Path, eventually: Callable[[Callable[[], Any]], Any]
+) -> None:
+    fresh.token = str(uuid.uuid4())
+    connection = fresh.connection()
+    (tmp_path / "password").write_text("password")
+    variables = {
+        "federation_name": f"test-{uuid.uuid4()}",
+        "federation_nomad_api": connection,
+        "_nomad_api": connection,
+        "federation_secrets": {"nomad": {"management_token": fresh.token}},
+        "nomad_servers": ["localhost"],
+        "nomad_ready_timeout": START_SECONDS,
+        "nomad_snapshot_file": str(tmp_path / "nomad.snap"),
+        "nomad_restore_from": str(tmp_path / "encrypted.snap"),
+    }
+
+    def play(name: str) -> dict[str, dict[str, Any]]:
+        done = example_playbook.run(
+            tmp_path,
+            {"tasks": nomad_tasks(name), "vars": variables},
+            {"ANSIBLE_VAULT_PASSWORD_FILE": str(tmp_path / "password")},
+        )
+        assert fresh.token not in done.stdout
+        return dict(example_playbook.results(done))
+
+    without_token = {key: value for key, value in connection.items() if key != "nomad_token"}
+    bootstrapped = run_module("nomad_acl_bootstrap", **without_token, secret=fresh.token, timeout=START_SECONDS)
+    assert bootstrapped.get("changed"), bootstrapped
+    eventually(lambda: len(run_module("nomad_server_info", **connection).get("servers", [])) == len(fresh.servers))
+    run_module("nomad_namespace", **connection, name="guests")
+    (gone,) = (
+        one["name"]
+        for one in run_module("nomad_server_info", **connection)["servers"]
+        if one["name"].startswith("server-2")
+    )
+    fresh.servers[2].kill()
+    # It may have been the leader.
+    options = {"name": gone, "state": "absent", "force": True}
+    eventually(lambda: not run_module("nomad_server", **connection, **options).get("failed"), START_SECONDS)
+    # Nobody has written anything since.
+    saved = play("snapshot")
+    assert "wait until the configuration entry" in saved["Save the state"]["msg"]
+    assert saved["Save the state again"]["changed"]
+    assert (tmp_path / "nomad.snap").stat().st_mode & 0o777 == 0o600
+
+    run_module("nomad_namespace", **connection, name="late")
+    encrypted = VaultLib([("default", VaultSecret(b"password"))]).encrypt((tmp_path / "nomad.snap").read_bytes())
+    (tmp_path / "encrypted.snap").write_bytes(encrypted)
+    assert play("restore")["Restore the state"]["changed"]
+    assert not list(Path("/dev/shm").glob(f"*{variables['federation_name']}*"))
+    names = {one["name"] for one in run_module("nomad_namespace_info", **connection)["namespaces"]}
+    assert {"guests", "late"} & names == {"guests"}
 
 
 @dataclass

@@ -196,6 +196,37 @@ def test_backup(story: Story, say: Callable[[str], None], tmp_path_factory: pyte
     say(f"backup: {done.seconds:.0f} s, {size / 1e6:.2f} MB")
 
 
+def test_backup_while_a_server_is_down(tmp_path: Path) -> None:
+    """The first of the Nomad servers; and a backup that a wrong clock made is there."""
+    federation = Federation()
+    down = min(federation.having("server"), key=lambda node: node.name)
+    future = tmp_path / f"{federation.variables['federation_name']}-20990101T000000Z.tar.vault"
+    future.touch()
+    options = ["-e", f"backup_directory={tmp_path}", "-e", "backup_keep=1", "-e", "backup_max_age=3600"]
+    down.run("systemctl stop nomad")
+    try:
+        done = play("imagine.platform.backup", *options)
+    finally:
+        down.run("systemctl start nomad")
+    assert f"has backups from the future ({future.name})" in done.text
+    (made,) = {*tmp_path.iterdir()} - {future}
+    assert future.exists()
+    assert made.name.endswith(".tar.vault")
+    names = {node.name for node in federation.nodes.values()}
+
+    def well() -> bool:
+        health = federation.nomad("/v1/operator/autopilot/health", management(federation))
+        nodes = federation.nomad("/v1/nodes", management(federation))
+        if (health.status, nodes.status) != (200, 200):
+            return False
+        return bool(health.json()["Healthy"]) and names <= {
+            one["Name"] for one in nodes.json() if one["Status"] == "ready"
+        }
+
+    wait("the server is one of the quorum again", 180, well)
+    wait("the module answers", 120, lambda: predicts(federation))
+
+
 def test_timer() -> None:
     """The units on a machine with systemd; what the program says shows what it would be asked to do."""
     federation = Federation()

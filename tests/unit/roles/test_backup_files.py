@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright (c) 2026 imagine.platform contributors
-"""The units of the timer, and which sites a backup lacks."""
+"""The units of the timer, which sites a backup lacks, which one is young, and what is left when runs are killed."""
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rendering import evaluate
+from rendering import CHECKOUT, evaluate
 
 TIMER = {
     "federation_name": "imagine",
@@ -100,7 +105,7 @@ def test_a_limited_run_knows_what_it_lacks(tmp_path: Path, reached: list[str], l
     found = evaluate(
         "backup",
         tmp_path,
-        {"backup_directory": "/srv/backups"},
+        {"backup_directory": "/srv/backups", "__backup_run": "one"},
         hosts=HOSTS,
         limit=",".join(reached),
         files="_backup_consul_files",
@@ -108,4 +113,107 @@ def test_a_limited_run_knows_what_it_lacks(tmp_path: Path, reached: list[str], l
     )
     assert found["lacking"] == lacking
     sites = {"a", "b", "c"} - set(lacking)
-    assert found["files"] == {site: f"/srv/backups/.work/{site}.snap" for site in sites}
+    assert found["files"] == {site: f"/srv/backups/.work-one/{site}.snap" for site in sites}
+
+
+@pytest.mark.parametrize(
+    ("ages", "max_age", "young"),
+    # One with a negative age is from the future.
+    [([], 3600, False), ([60, -5], 3600, True), ([60], 0, False), ([3600], 3600, False), ([-5], 3600, False)],
+)
+def test_a_backup_from_the_future_is_not_young(tmp_path: Path, ages: list[int], max_age: int, young: bool) -> None:
+    given = {"__backup_listed": {"backups": [{"age": age} for age in ages]}, "backup_max_age": max_age}
+    assert evaluate("backup", tmp_path, given, young="_backup_young")["young"] is young
+
+
+def play(directory: Path, hosts: dict[str, dict[str, Any]], *tasks: dict[str, Any], **variables: Any) -> str:
+    """Run tasks with roles of the collection on hosts of one site, as servers; what Ansible printed."""
+    groups: dict[str, Any] = {name: {"hosts": {host: {} for host in hosts}} for name in ("role_server", "site_a")}
+    whole = {"hosts": "all", "gather_facts": False, "any_errors_fatal": True, "tasks": list(tasks)}
+    (directory / "inventory.yml").write_text(json.dumps({"all": {"hosts": hosts, "children": groups}}))
+    (directory / "play.yml").write_text(json.dumps([whole]))
+    (directory / "variables.json").write_text(json.dumps({"federation_name": directory.name, **variables}))
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventory.yml", "-e", "@variables.json"]
+    done = subprocess.run(
+        [*command, "play.yml"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=directory,
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_SSH_RETRIES": "0",
+        },
+    )
+    return f"{done.stdout}\n{done.stderr}\nrc={done.returncode}"
+
+
+HERE: dict[str, dict[str, Any]] = {"here": {"site_name": "a", "node_roles": ["server"], "ansible_connection": "local"}}
+
+
+def old(path: Path) -> Path:
+    """A directory with a snapshot, which a run of the day before yesterday has left."""
+    path.mkdir(parents=True)
+    (path / "nomad.snap").write_text("in clear")
+    then = time.time() - 2 * 86400
+    os.utime(path, (then, then))
+    return path
+
+
+def young(path: Path) -> Path:
+    """The same of a run that still works."""
+    path.mkdir(parents=True)
+    (path / "nomad.snap").write_text("in clear")
+    return path
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """Where restorations of a federation with the name of the test decrypt; nothing is left of it."""
+    prefix = f"imagine.platform.restore.{tmp_path.name}"
+    yield Path(f"/dev/shm/{prefix}.")
+    for path in Path("/dev/shm").glob(f"{prefix}*"):
+        shutil.rmtree(path)
+
+
+def test_each_run_has_a_directory_of_its_own_and_what_killed_ones_left_goes(tmp_path: Path, memory: Path) -> None:
+    directory, restore = tmp_path / "backups", tmp_path / "restore"
+    gone = [old(directory / ".work-1"), old(Path(f"{memory}1")), old(restore / f"{memory.name}2")]
+    stay = [young(directory / ".work-2"), young(Path(f"{memory}3")), young(restore / f"{memory.name}4")]
+    stay += [old(directory / "work"), old(memory.with_name(f"{memory.name.rstrip('.')}-other.5"))]
+    begin = {"ansible.builtin.import_role": {"name": "imagine.platform.backup", "tasks_from": "begin"}}
+    options = {"backup_directory": str(directory), "restore_directory": str(restore)}
+    for run in ("one", "two"):
+        said = play(tmp_path, HERE, begin, **options, __backup_run=run)
+        assert "rc=0" in said, said
+        made = directory / f".work-{run}"
+        assert stat.S_IMODE(made.stat().st_mode) == 0o700
+        (made / "nomad.snap").touch()
+    assert [path for path in gone if path.exists()] == []
+    assert [path for path in stay if not path.exists()] == []
+    assert (directory / ".work-one" / "nomad.snap").exists(), "the second run has taken away what the first works with"
+
+
+def test_a_restoration_begins_with_nothing_left_in_clear(tmp_path: Path, memory: Path) -> None:
+    left = [young(Path(f"{memory}1")), old(tmp_path / "restore" / f"{memory.name}2")]
+    restore = {"ansible.builtin.import_role": {"name": "imagine.platform.restore"}}
+    options = {"restore_directory": str(tmp_path / "restore"), "federation_secrets_file": str(tmp_path / "secrets.yml")}
+    said = play(tmp_path, HERE, restore, **options)
+    assert "restore_file is not set" in said, said
+    assert [path for path in left if path.exists()] == []
+
+
+def test_a_site_without_a_consul_server_is_named_also_where_none_is_reached(tmp_path: Path) -> None:
+    away: dict[str, Any] = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    hosts = {"away": {**HERE["here"], **away}, **HERE}
+    save = {"ansible.builtin.import_role": {"name": "imagine.platform.consul", "tasks_from": "snapshot"}}
+    said = play(tmp_path, hosts, save, consul_snapshot_directory=str(tmp_path / ".work-one"))
+    # Both were asked, and the one that is not reached has not ended the run.
+    assert "rc=2" in said
+    sentence = "None of the Consul servers away, here of site a answers and knows a leader: see that a majority of them"
+    assert sentence in " ".join(said.split()), said
+    assert "--limit '!site_a'" in " ".join(said.split()).replace("''", "'")

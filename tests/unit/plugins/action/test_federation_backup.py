@@ -123,6 +123,35 @@ def test_retention_leaves_other_files_alone(save: Callable[..., Result], state: 
     assert save()["removed"] == []
 
 
+def test_a_clock_that_is_behind_takes_no_backup_away(save: Callable[..., Result], state: Path) -> None:
+    directory = state / "backups"
+    directory.mkdir()
+    later = [directory / f"imagine-209901{day:02}T030000Z.tar.vault" for day in range(1, 15)]
+    old = directory / "imagine-20250101T030000Z.tar.vault"
+    for path in [*later, old]:
+        path.write_text("x")
+    result = save(keep=1)
+    assert result["removed"] == [str(old)]
+    (warning,) = result["warnings"]
+    assert str(directory) in warning
+    assert all(path.name in warning for path in later)
+    assert "set the controller's clock right" in warning
+    made = Path(result["backup"]["path"])
+    assert {*directory.iterdir()} == {made, *later}
+    listed = run(federation_backup_info, directory=str(directory), federation="imagine")
+    assert listed["warnings"] == [warning]
+    assert [one["path"] for one in listed["backups"]] == [str(made), *(str(path) for path in reversed(later))]
+    assert [one["age"] < 0 for one in listed["backups"]] == [False, *(True for _ in later)]
+
+
+def test_what_a_run_beside_this_one_removed_is_gone(save: Callable[..., Result], state: Path) -> None:
+    gone = "imagine-20250101T030000Z.tar.vault"
+    with mock.patch("os.listdir", return_value=[gone]):
+        result = save(keep=1)
+    assert result["removed"] == [str(state / "backups" / gone)]
+    assert os.listdir(state / "backups") == [os.path.basename(result["backup"]["path"])]
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -165,6 +194,7 @@ def test_listing(save: Callable[..., Result], state: Path, saved: Path) -> None:
     assert listed[1]["created"] == "2025-01-01T03:00:00Z"
     nothing = run(federation_backup_info, directory=str(state / "nothing"), federation="imagine")
     assert nothing["backups"] == []
+    assert nothing["warnings"] == []
 
 
 def damage(path: Path, position: int) -> None:

@@ -256,10 +256,24 @@ def test_names_of_files() -> None:
 
 def test_surplus_are_the_oldest_of_this_federation() -> None:
     names = [f"imagine-2026030{day}T030000Z.tar.vault" for day in (3, 1, 2)]
-    others = ["imagine-test-20250101T000000Z.tar.vault", "notes.txt", ".work"]
-    assert backups.surplus("imagine", [*names, *others], 2) == ["imagine-20260301T030000Z.tar.vault"]
-    assert backups.surplus("imagine", [*names, *others], 3) == []
-    assert backups.surplus("imagine", [*names, *others], 0) == []
+    others = ["imagine-test-20250101T000000Z.tar.vault", "notes.txt", ".work-1"]
+    now = NOW + datetime.timedelta(days=2)
+    assert backups.surplus("imagine", [*names, *others], 2, now) == ["imagine-20260301T030000Z.tar.vault"]
+    assert backups.surplus("imagine", [*names, *others], 3, now) == []
+    assert backups.surplus("imagine", [*names, *others], 0, now) == []
+
+
+@pytest.mark.parametrize("keep", [1, 2, 14])
+def test_a_wrong_clock_takes_no_backup_away(keep: int) -> None:
+    made = backups.file_name("imagine", NOW)
+    later = [backups.file_name("imagine", NOW + datetime.timedelta(seconds=number)) for number in range(1, 15)]
+    names = [*later, made, "imagine-test-20990101T000000Z.tar.vault", "notes.txt"]
+    assert backups.from_future("imagine", names, NOW) == later
+    assert backups.surplus("imagine", names, keep, NOW) == []
+    # Part of a second is not in the name.
+    assert backups.from_future("imagine", [made], NOW + datetime.timedelta(milliseconds=1)) == []
+    older = backups.file_name("imagine", NOW - datetime.timedelta(days=1))
+    assert backups.surplus("imagine", [*names, older], keep, NOW) == ([older] if keep == 1 else [])
 
 
 def test_secrets_compared() -> None:
