@@ -292,17 +292,22 @@ def test_mistakes(nomad: Any, running: dict[str, Any]) -> None:
 
 
 def maintain(directory: Path, agent: Any, *files: str, name: str = "node-1", **variables: Any) -> Any:
-    """Run task files of the role maintenance for a node, which is its own ingress node."""
+    """Run task files of the role maintenance for a node, an ingress node of its site; the other one is away."""
     connection = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False}
     node = {**connection, "site_name": "ifca", "site_vos": [], "node_roles": ["server", "ingress", "compute"]}
     children = {group: {"hosts": {name: {}}} for group in ("site_ifca", "role_server", "role_ingress")}
-    inventory = {"all": {"hosts": {name: node}, "children": children}}
+    children["site_ifca"]["hosts"]["away"] = children["role_ingress"]["hosts"]["away"] = {}
+    # Nothing listens there.
+    away = {**node, "ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
+    inventory = {"all": {"hosts": {name: node, "away": away}, "children": children}}
     (directory / "hosts.json").write_text(json.dumps(inventory))
     roles = [{"import_role": {"name": "imagine.platform.maintenance", "tasks_from": one}} for one in files]
     if "begin" not in files:
         # What begins a node's turn has found one.
         roles.insert(0, {"import_role": {"name": "imagine.platform.federation", "tasks_from": "leader"}})
-    (directory / "play.json").write_text(json.dumps([{"hosts": name, "gather_facts": False, "tasks": roles}]))
+    (directory / "play.json").write_text(
+        json.dumps([{"hosts": name, "gather_facts": False, "any_errors_fatal": True, "tasks": roles}])
+    )
     (directory / "nomad.pem").write_bytes((agent.directory / "ca.pem").read_bytes())
     with socket.socket() as down:
         down.bind(("127.0.0.1", 0))
