@@ -233,7 +233,7 @@ def certificate_in(path: str) -> bytes:
 
 
 def autopilot_health(quorum: dict[str, Any]) -> dict[str, Any]:
-    """Return what autopilot says of the members, nothing where it says nothing: no leader, no way to one, no right to ask."""
+    """Return what autopilot says of the members; nothing without a leader, a way to one, or the right to ask."""
     try:
         answer = open_url(
             quorum["url"],

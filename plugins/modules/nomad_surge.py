@@ -39,8 +39,8 @@ options:
   state:
     description:
       - V(present) has the services run elsewhere too, and waits until they do. It also waits for those that an earlier
-        call began, so that it can be called again after the drain, for the replacements. Those for which there is no room
-        are not waited for, as long as each job runs as often as it was asked for.
+        call began, so that it can be called again after the drain, for the replacements. Those for which there is no
+        room are not waited for, as long as each job runs as often as it was asked for.
       - V(absent) takes back what was added because of the node, and waits until nothing runs more often than asked for.
     type: str
     choices: [present, absent]

@@ -43,7 +43,8 @@ options:
     required: true
   fingerprint:
     description:
-      - Fingerprint of the request that was compared, whole or its spoken part. A file that was replaced since is refused.
+      - Fingerprint of the request that was compared, whole or its spoken part. A file that was replaced since is
+        refused.
     type: str
     required: true
   federation:

@@ -226,7 +226,7 @@ def _wanted_names(
     """By certificate, the common name, DNS names and addresses that a node of the site may have."""
     addresses = {"127.0.0.1", node["address"], node["public_address"] or node["address"]}
     wanted = {
-        # Agents take a common name for one of the DNS names: with dots, some node and site would be called like a server.
+        # Agents take a common name for one of the DNS names: with dots, a node could be called like a server.
         "nomad": (
             node["name"],
             {f"client.{region}.nomad", "localhost"},
