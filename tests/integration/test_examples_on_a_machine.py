@@ -547,3 +547,8 @@ def test_joining(operators: Json, tmp_path: Path) -> None:
     # A fingerprint that is not the request's is noticed.
     wrong = replaced(confirm, {told["spoken"]: membership.spoken("0" * 64)})
     assert example_playbook.run(tmp_path, {"tasks": [wrong], "vars": variables}, {}).returncode == 2
+    # No bundle answers a request that was exchanged after its fingerprint was compared.
+    exchanged = replaced(due, {told["spoken"]: membership.spoken("0" * 64)})
+    refused = example_playbook.run(tmp_path, {"tasks": [{**exchanged, "no_log": False}], "vars": variables}, {})
+    assert refused.returncode == 2
+    assert f"has the fingerprint {told['spoken']} and not 0000 0000" in refused.stdout

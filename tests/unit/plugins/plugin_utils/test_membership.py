@@ -143,6 +143,10 @@ def test_request_signed_by_somebody_else(request_of_site: Json, keys: Json) -> N
         (b"kind: something else", "is not a request of a site"),
         (b"\xff\xfe", "is not a request of a site"),
         (b"a: [", "is not a request of a site"),
+        # What would be a thousand times as large once it is read, and what no constructor takes.
+        (b"kind: &a imagine.platform site request\nversion: 1\nsite: [*a, *a]", "is not a request of a site"),
+        (b"kind: imagine.platform site request\nversion: !!int abc", "is not a request of a site"),
+        (b"kind: imagine.platform site request\nversion: !!bool abc", "is not a request of a site"),
         (b"kind: imagine.platform site request\nversion: 2", "of version 2, and this collection knows version 1"),
         (b"x" * (membership.LARGEST + 1), "is larger than any request"),
     ],
@@ -163,6 +167,7 @@ def test_files_that_are_no_request(content: bytes, words: str) -> None:
         lambda request: request["nodes"][0].update(roles=[{}]),
         lambda request: request["nodes"][0].update(certificates=["nomad"]),
         lambda request: request["nodes"][0].update(gpus=["T4"]),
+        lambda request: request["nodes"][0].update(gpus=[{"model": "T4", "memory_mb": {}}]),
         lambda request: request["nodes"].append("walton-2"),
     ],
 )
@@ -177,6 +182,31 @@ def test_signed_request_of_another_form(keys: Json, change: Callable[[Json], Any
         membership.parse_request(
             "file", membership.yaml.dump({**body, "signature": signed}, Dumper=membership._Dumper).encode()
         )
+
+
+@pytest.mark.parametrize("words", ["Walton\n  fingerprint: 0000", "\x1b[2J", "\u202etrap", "two\u2028lines"])
+def test_what_does_not_print_is_refused(keys: Json, words: str) -> None:
+    for change in (lambda site, _nodes: site.update(title=words), set_node(1, gpus=[{"model": words}])):
+        with pytest.raises(MembershipError, match="file has characters that do not print; have the request made again"):
+            judged(keys, change)
+
+
+def test_no_name_makes_a_server(keys: Json) -> None:
+    """Agents take a common name for one of the DNS names, and those of servers are server.REGION.nomad."""
+
+    def change(site: Json, members: list[Json]) -> None:
+        site.update(name="global")
+        members[1].update(name="server")
+        members[1]["certificates"]["nomad"] = csr("server", ["client.global.nomad", "localhost"], OWN)
+
+    assert judged(keys, change) == []
+
+    def claim(site: Json, members: list[Json]) -> None:
+        change(site, members)
+        members[1]["certificates"]["nomad"] = csr("server.global.nomad", ["client.global.nomad", "localhost"], OWN)
+
+    (problem,) = judged(keys, claim)
+    assert "is for CN=server.global.nomad instead of CN=server" in problem
 
 
 def test_same_request_again(keys: Json, request_of_site: Json) -> None:
@@ -226,6 +256,7 @@ OWN = ["127.0.0.1", "10.40.0.21"]
         (set_node(1, name="Walton-Ingress"), "node walton-ingress is there 2 times"),
         (set_node(1, address="localhost"), "address 'localhost' of node walton-compute is not an IP address"),
         (set_node(1, address="127.0.0.1"), "is not an address that other nodes reach"),
+        (set_node(1, address="::ffff:10.10.0.11"), "is another way to write 10.10.0.11; set it to that"),
         (set_node(1, roles=["computer"]), "node_roles ['computer'] of node walton-compute: use server"),
         (set_node(1, roles=["compute", "server"]), "asks to be a server, which would give it rights over all sites"),
         (set_node(0, roles=["compute"]), "the site has no ingress"),
@@ -283,6 +314,7 @@ def test_rows(request_of_site: Json) -> None:
     assert membership.gpu_rows(request_of_site["nodes"]) == ["Tesla T4,15360,7.5"]
     odd = [{"gpus": [{"model": '=A, "B"', "memory_mb": None, "compute_capability": None}]}]
     assert membership.gpu_rows(odd) == ['"A, ""B""",,']
+    assert membership.gpu_rows([{"gpus": [{"model": "-1+cmd|' /C calc'!A0"}]}]) == ["1+cmd|' /C calc'!A0,,"]
 
 
 # Bundles
