@@ -115,7 +115,7 @@ class Record:
         listed = client.get_list("vars", doing, params={**RECORDS, "prefix": f"{PREFIX}/"})
         with ThreadPoolExecutor(PARALLEL) as pool:
             found = [raw for raw in pool.map(read, (str(one["Path"]) for one in listed)) if raw is not None]
-        records = [cls(client, str(raw["Items"]["job"]), raw) for raw in found]
+        records = [cls(client, raw["Items"]["job"], raw) for raw in found if "job" in raw["Items"]]
         return sorted((one for one in records if node in one.nodes), key=lambda one: one.key)
 
     def is_ours(self, job: Mapping[str, Any]) -> bool:
@@ -413,7 +413,8 @@ class Surge:
         if job is None:
             return record, None, None
         if not record.is_ours(job):
-            record.nodes.pop(self.name, None)
+            # Nor does it have more of it because of other nodes: those that still make way ask anew.
+            record.nodes = {}
             record.start_from(job)
         record.nodes.setdefault(self.name, dict(groups))
         return record, job, surged(record.restored(job), record.more(record.nodes), self.delay)
@@ -497,15 +498,16 @@ class Surge:
     def end(self) -> Json:
         """Take back what this node asked for, and wait until nothing runs that is not asked for any more."""
         keys = [one.key for one in Record.all_of(self.client, self.name)]
-        lowered = [key for key in keys if self._despite_others(key, functools.partial(self._lower, key))]
-        for key in lowered:
+        for key in keys:
+            self._despite_others(key, functools.partial(self._lower, key))
+        for key in sorted(self.before):
             job = None if self.check else self._job(key)
             if job is not None:
                 wait_until_gone(self.client, job, self.seconds)
         return self._result(keys, [])
 
-    def _lower(self, key: str) -> bool:
-        """Register a job without what this node asked for; whether there was something to take back."""
+    def _lower(self, key: str) -> None:
+        """Register a job without what this node asked for."""
         record, job = Record.read(self.client, key), self._job(key)
         others = {name: wanted for name, wanted in record.nodes.items() if name != self.name}
         ours = job is not None and record.is_ours(job)
@@ -513,16 +515,18 @@ class Surge:
         if job is not None and lower:
             self.before[key], self.after[key] = counts_of(job), record.counts(others)
         if self.check:
-            return lower
+            return
         if job is not None and lower:
             record.announce(job)
             self._register_without(record, job, others)
             record.nodes = others
-            self._settle(record)
+            if others:
+                self._settle(record)
+            else:
+                record.write()
         elif record.nodes != others:
             record.nodes = others
             record.write()
-        return lower
 
     def _register_without(self, record: Record, job: Json, others: Mapping[str, Mapping[str, int]]) -> None:
         restored = record.restored(job)

@@ -62,8 +62,10 @@ options:
       - V(when_stale) restarts or reloads the service when a file is newer than its process.
       - V(never) only starts what does not run. For the members of a quorum, which are started together but must be
         restarted one after the other.
+      - V(when_ill) also restarts or reloads a member whose files are newer and that is not well, as O(quorum) tells,
+        since the others do without it already. That may mend it, and the others may wait for it.
     type: str
-    choices: [when_stale, never]
+    choices: [when_stale, never, when_ill]
     default: when_stale
   quorum:
     description:
@@ -174,6 +176,7 @@ EXAMPLES = r"""
 - name: Start all servers of a quorum together, and restart none
   imagine.platform.node_service:
     name: nomad
+    restart_on: [/etc/nomad.d]
     restart: never
 """
 
@@ -190,7 +193,7 @@ reason:
   type: str
   sample: /etc/consul.d/consul.json changed since the process started
 stale:
-  description: Files that are newer than the process, where O(restart=never) left the service alone.
+  description: Files that are newer than the process, where O(restart) had the service left alone.
   returned: always
   type: list
   elements: str
@@ -256,11 +259,25 @@ def autopilot_health(quorum: dict[str, Any]) -> dict[str, Any]:
 
 
 def members_missed(health: dict[str, Any], member: str) -> list[str]:
-    """Return the members that are not well, where the quorum does not do without them and this one."""
-    members = {one["Name"].partition(".")[0]: bool(one["Healthy"]) for one in health.get("Servers") or []}
-    if not members.pop(member, False) or health.get("FailureTolerance"):
+    """Return the members that are not well, where the quorum does not do without them and this one.
+
+    One that has no vote yet is not one of them yet.
+    """
+    if is_well(health, member) is not True or health.get("FailureTolerance"):
         return []
-    return sorted(name for name, healthy in members.items() if not healthy)
+    others = [one for one in health["Servers"] if member_name(one) != member]
+    return sorted({member_name(one) for one in others if not (one["Healthy"] and one["Voter"])})
+
+
+def member_name(server: dict[str, Any]) -> str:
+    """Return the name of a member without the region that Nomad adds."""
+    return str(server["Name"]).partition(".")[0]
+
+
+def is_well(health: dict[str, Any], member: str) -> bool | None:
+    """Return whether a member is well, None where that is not known."""
+    found = [bool(one["Healthy"]) for one in health.get("Servers") or [] if member_name(one) == member]
+    return any(found) if found else None
 
 
 class Service(SystemdUnit):
@@ -308,7 +325,7 @@ class Service(SystemdUnit):
                 self.module.fail_json(
                     msg=f"{self.unit} was not restarted: {' and '.join(missed)} of its quorum "
                     f"{'is' if len(missed) == 1 else 'are'} not well, and without this member too there would be none; "
-                    f"look at journalctl -u {self.unit} there, mend it, and run this again."
+                    f"look at journalctl -u {self.unit} there, mend or remove it, and run this again."
                 )
             # Polling an HTTP endpoint: there is nothing on this side that could be waited for instead.
             time.sleep(0.5)
@@ -330,7 +347,7 @@ def main() -> None:
             "restart_on": {"type": "list", "elements": "path", "default": []},
             "reload_on": {"type": "list", "elements": "path", "default": []},
             "changed_paths": {"type": "list", "elements": "path", "default": []},
-            "restart": {"type": "str", "choices": ["when_stale", "never"], "default": "when_stale"},
+            "restart": {"type": "str", "choices": ["when_stale", "never", "when_ill"], "default": "when_stale"},
             "quorum": {
                 "type": "dict",
                 "options": {
@@ -356,6 +373,7 @@ def main() -> None:
             },
         },
         supports_check_mode=True,
+        required_if=[("restart", "when_ill", ["quorum"])],
     )
     options = module.params
     service = Service(module, options["name"])
@@ -375,12 +393,16 @@ def main() -> None:
         actions.append("daemon-reload")
     if unit.enabled != options["enabled"]:
         actions.append("enabled" if options["enabled"] else "disabled")
+    restart = options["restart"]
+    if restart == "when_ill" and unit.active and (restart_stale or reload_stale):
+        ill = is_well(autopilot_health(options["quorum"]), options["quorum"]["member"]) is False
+        restart = "when_stale" if ill else "never"
     if not unit.active:
         actions.append("started")
-    elif options["restart"] == "when_stale" and restart_stale:
+    elif restart == "when_stale" and restart_stale:
         actions.append("restarted")
         reason = f"{restart_stale[0]} changed since the process started"
-    elif options["restart"] == "when_stale" and reload_stale:
+    elif restart == "when_stale" and reload_stale:
         actions.append("reloaded")
         reason = f"{reload_stale[0]} changed since the process read it"
 
@@ -402,7 +424,7 @@ def main() -> None:
         if options["ready"] and (actions or options["ready"]["when"] == "always"):
             service.wait_ready(options["ready"])
 
-    untouched = restart_stale + reload_stale if options["restart"] == "never" else []
+    untouched = [] if restart == "when_stale" else restart_stale + reload_stale
     result: dict[str, Any] = {"changed": bool(actions), "actions": actions, "stale": untouched}
     if reason:
         result["reason"] = reason

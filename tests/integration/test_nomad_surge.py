@@ -256,6 +256,35 @@ def test_two_nodes_give_the_same_job_away(nomad: Any, ask: Ask, running: dict[st
     assert (group["Count"], group["ShutdownDelay"], records(ask)) == (1, None, [])
 
 
+def test_what_a_node_asked_for_ends_with_the_job_that_it_was(
+    nomad: Any, ask: Ask, running: dict[str, Any], eventually: Any
+) -> None:
+    # The runs for these were killed, and never went on.
+    nomad("nomad_surge", name="node-1", wait_timeout=60)
+    nomad("nomad_surge", name="node-2", wait_timeout=60)
+    change(ask)
+    (left,) = eventually(lambda: found if len(found := nodes(ask)) == 1 else None)
+    nomad("nomad_surge", name=left, wait_timeout=60)
+    assert (ask("job/surge")["TaskGroups"][0]["Count"], records(ask)) == (2, [("default/surge", left)])
+    nomad("nomad_surge", name=left, state="absent", wait_timeout=60)
+    job = ask("job/surge")
+    assert (job["TaskGroups"][0]["Count"], job["Priority"], records(ask)) == (1, 70, [])
+
+
+def test_the_end_is_waited_for(nomad: Any, ask: Ask, running: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = []
+    original = nomad_surge.wait_until_gone
+
+    def wait(client: Any, job: Any, seconds: float) -> None:
+        waited.append(job["ID"])
+        original(client, job, seconds)
+
+    monkeypatch.setattr(nomad_surge, "wait_until_gone", wait)
+    nomad("nomad_surge", name="node-1", wait_timeout=60)
+    nomad("nomad_surge", name="node-1", state="absent", wait_timeout=60)
+    assert waited == ["surge"]
+
+
 def test_two_nodes_come_in_between_of_each_other(
     nomad: Any, ask: Ask, running: dict[str, Any], registering: Any
 ) -> None:

@@ -312,9 +312,11 @@ def test_is_not_ready_in_time(
     assert "no such key" in result["msg"]
 
 
-def health(*ill: str, tolerance: int = 0, names: tuple[str, ...] = ("one", "two", "three")) -> tuple[int, bytes]:
+def health(
+    *ill: str, tolerance: int = 0, names: tuple[str, ...] = ("one", "two", "three"), new: str = ""
+) -> tuple[int, bytes]:
     """What autopilot says of a quorum, with the region in the names as Nomad has it."""
-    servers = [{"Name": f"{name}.global", "Healthy": name not in ill} for name in names]
+    servers = [{"Name": f"{name}.global", "Healthy": name not in ill, "Voter": name != new} for name in names]
     return (429 if ill else 200), json.dumps({"FailureTolerance": tolerance, "Servers": servers}).encode()
 
 
@@ -358,9 +360,25 @@ def test_restarts_no_member_that_is_missed(systemd: Systemd, service: Callable[.
     assert result["failed"]
     assert "thing.service was not restarted: two of its quorum is not well, and without this member" in result["msg"]
     assert systemd.calls() == []
+    answers[:] = [health(new="three")]
+    assert "three of its quorum is not well" in service(quorum=quorum)["msg"]
     # The quorum of two does without none, and waits for the other to be well.
     answers[:] = [health("two", names=("one", "two")), health(names=("one", "two"))]
     assert service(quorum={**quorum, "timeout": 20})["actions"] == ["restarted"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "actions"),
+    [(health("one"), ["restarted"]), (health(tolerance=1), []), (health("two"), []), ((500, b"No cluster leader"), [])],
+)
+def test_the_ill_are_restarted_first(
+    systemd: Systemd, service: Callable[..., Result], endpoint: Any, answer: tuple[int, bytes], actions: list[str]
+) -> None:
+    url, answers = endpoint
+    answers[:] = [answer]
+    result = service(quorum=stale_member(systemd, url), restart="when_ill")
+    assert result["actions"] == actions
+    assert bool(result["stale"]) != bool(actions)
 
 
 def test_nobody_answers(systemd: Systemd, service: Callable[..., Result]) -> None:
