@@ -341,7 +341,11 @@ def test_services(no_units: dict[str, str], tmp_path: Path) -> None:
     one, and each deployment there runs this module.
     """
     tasks = examples("node_service")
-    play = {"vars": {"__consul_tree": {"changed_paths": ["/etc/consul.d/consul.json"]}}, "tasks": tasks}
+    variables = {
+        "__consul_tree": {"changed_paths": ["/etc/consul.d/consul.json"]},
+        "federation_secrets": {"nomad": {"management_token": "that of the example"}},
+    }
+    play = {"vars": variables, "tasks": tasks}
     found = example_playbook.results(example_playbook.run(tmp_path, play, no_units, "--check"))
     assert [(name, result["actions"]) for name, result in found] == [
         (name, ["enabled", "started"]) for name in example_playbook.names(tasks)
