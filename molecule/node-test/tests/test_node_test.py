@@ -50,6 +50,13 @@ def meta(federation: Federation, token: str) -> Callable[..., dict[str, str]]:
             body = {"NodeID": identifier, "Meta": values}
             answer = federation.nomad("/v1/client/metadata", token, method="POST", body=body)
             assert answer.status == 200, answer.body
+
+            def told() -> bool:
+                seen = federation.nomad(f"/v1/node/{identifier}", token).json()["Meta"]
+                return all(seen.get(key) == value for key, value in values.items())
+
+            # A node tells them to the servers some seconds later.
+            until("the servers know the metadata", 60, told)
         known = federation.nomad(f"/v1/client/metadata?node_id={identifier}", token).json()["Meta"]
         return {key: value for key, value in known.items() if value is not None}
 
