@@ -17,6 +17,17 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 ROLES = CHECKOUT / "roles"
 
 
+def environment() -> dict[str, str]:
+    """Of an ansible-playbook that finds the collection, and runs on this machine."""
+    return {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+    }
+
+
 def evaluate(
     role: str,
     directory: Path,
@@ -72,13 +83,7 @@ def evaluate(
         text=True,
         check=False,
         cwd=CHECKOUT,
-        env={
-            **os.environ,
-            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-        },
+        env=environment(),
     )
     if done.returncode:
         raise AssertionError(done.stdout[-3000:] + done.stderr[-3000:])

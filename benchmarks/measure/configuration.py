@@ -129,6 +129,7 @@ def consul(node: Node, nodes: list[Node]) -> Json:
                 "bootstrap_expect": len(servers),
                 "ui_config": {"enabled": True},
                 "performance": {"raft_multiplier": 1},
+                "autopilot": {"last_contact_threshold": "500ms"},
             }
         )
     return result

@@ -153,7 +153,8 @@ class Record:
                     group["Scaling"]["Max"] = known["Max"]
         return result
 
-    def more(self, nodes: Mapping[str, Mapping[str, int]]) -> Counter[str]:
+    @staticmethod
+    def more(nodes: Mapping[str, Mapping[str, int]]) -> Counter[str]:
         """Allocations by group that some nodes ask for."""
         total: Counter[str] = Counter()
         for wanted in nodes.values():

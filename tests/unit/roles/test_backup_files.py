@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rendering import CHECKOUT, evaluate
+from rendering import environment, evaluate
 
 TIMER = {
     "federation_name": "imagine",
@@ -140,14 +140,7 @@ def play(directory: Path, hosts: dict[str, dict[str, Any]], *tasks: dict[str, An
         text=True,
         check=False,
         cwd=directory,
-        env={
-            **os.environ,
-            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-            "ANSIBLE_SSH_RETRIES": "0",
-        },
+        env={**environment(), "ANSIBLE_SSH_RETRIES": "0"},
     )
     return f"{done.stdout}\n{done.stderr}\nrc={done.returncode}"
 
