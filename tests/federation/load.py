@@ -270,12 +270,25 @@ class Running:
     started: str
 
 
+def listed(federation: Federation) -> list[dict[str, Any]]:
+    """Return all allocations that Nomad knows, those that are over included."""
+    token = federation.secrets["nomad"]["tokens"]["operator"]
+    return list(federation.nomad("/v1/allocations?namespace=*&task_states=true", token).json())
+
+
+def restarts(federation: Federation) -> dict[str, int]:
+    """Return how often the allocations of all times were restarted, by ID, of those that were."""
+    counts = {
+        entry["ID"]: sum(state["Restarts"] for state in (entry["TaskStates"] or {}).values())
+        for entry in listed(federation)
+    }
+    return {identifier: count for identifier, count in counts.items() if count}
+
+
 def allocations(federation: Federation) -> dict[str, Running]:
     """Return the allocations that run, by their ID: what must still be there afterwards."""
-    token = federation.secrets["nomad"]["tokens"]["operator"]
-    listed = federation.nomad("/v1/allocations?namespace=*&task_states=true", token).json()
     found = {}
-    for entry in listed:
+    for entry in listed(federation):
         if entry["ClientStatus"] == "running" and entry["DesiredStatus"] == "run":
             states = (entry["TaskStates"] or {}).values()
             found[entry["ID"]] = Running(
