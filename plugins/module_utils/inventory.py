@@ -781,7 +781,8 @@ def check_machine(node: Node, result: Mapping[str, Any], limits: Limits) -> list
         return []
     target = str(node.get("ansible_host", node.name))
     if result.get("unreachable"):
-        message = f"the node cannot be reached ({_first_line(result.get('msg'))}); check address, SSH key and bastion"
+        reason = _first_line(result.get("msg"))
+        message = f"the node cannot be reached ({reason}); check address, SSH key, host key and bastion"
         return [Finding(message, node.name, node.origins.get("ansible_host", ""), "ansible_host", target)]
     facts = (result.get("ansible_facts") or {}).get("imagine_node")
     if not isinstance(facts, Mapping):

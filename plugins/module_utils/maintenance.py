@@ -125,7 +125,35 @@ def skew(nodes: Sequence[Mapping[str, Any]], server_versions: Mapping[str, str])
     return found
 
 
-def refusals(nodes: Sequence[Mapping[str, Any]], server_versions: Mapping[str, str]) -> list[str]:
+def left_behind(nodes: Sequence[Mapping[str, Any]], clients: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Clients that are not part of the run, those of joined sites for one, and too old for the servers that are."""
+    steps = MINOR_STEPS["nomad"]
+    wanted = [
+        Version.parse(str(node["wanted"]["nomad"]))
+        for node in nodes
+        if "server" in node["roles"] and (node.get("wanted") or {}).get("nomad")
+    ]
+    if not wanted or steps is None:
+        return []
+    newest = max(wanted)
+    within = {(node["name"], node["site"]) for node in nodes}
+    old: dict[tuple[str, str], list[str]] = {}
+    for client in clients:
+        version = Version.parse(str(client["version"]))
+        too_old = version.major < newest.major or version.minor < newest.minor - steps
+        if (client["name"], client["datacenter"]) not in within and too_old:
+            old.setdefault((str(client["datacenter"]), str(client["version"])), []).append(str(client["name"]))
+    return [
+        f"{', '.join(sorted(names))} of site '{site}', not part of this run: Nomad {version} would be more than "
+        f"{steps} minor versions behind servers with {newest.major}.{newest.minor}.{newest.patch}: have that site "
+        "upgraded first, or take a version in between, by release_nomad_version."
+        for (site, version), names in sorted(old.items())
+    ]
+
+
+def refusals(
+    nodes: Sequence[Mapping[str, Any]], server_versions: Mapping[str, str], clients: Sequence[Mapping[str, Any]] = ()
+) -> list[str]:
     """Why an upgrade cannot be done, a sentence each; nodes with the same reason share one."""
     reasons: dict[tuple[str, str, str, str], list[str]] = {}
     for node in nodes:
@@ -137,7 +165,7 @@ def refusals(nodes: Sequence[Mapping[str, Any]], server_versions: Mapping[str, s
         f"{', '.join(names)}: {NAMES[product]} cannot go from {old} to {new}, because {reason}."
         for (product, old, new, reason), names in sorted(reasons.items())
     ]
-    return found + skew(nodes, server_versions)
+    return found + skew(nodes, server_versions) + left_behind(nodes, clients)
 
 
 def is_worker(node: Mapping[str, Any]) -> bool:

@@ -48,6 +48,8 @@ NOTED = frozenset(
         *("Stable", "VersionTag", "NomadTokenID"),
     )
 )
+# Kinds of errors for what does not run elsewhere.
+NO_PLACE = ("placement", "room", "deployment", "timeout")
 # How often others may change a job, or its record, at the same moment.
 ATTEMPTS = 10
 
@@ -363,15 +365,26 @@ def wait_until_gone(client: NomadClient, job: Mapping[str, Any], seconds: float)
 class Surge:
     """What one node has running elsewhere as well."""
 
-    def __init__(self, client: NomadClient, node: Mapping[str, Any], delay: int, seconds: float, check: bool) -> None:
+    def __init__(
+        self,
+        client: NomadClient,
+        node: Mapping[str, Any],
+        delay: int,
+        seconds: float,
+        check: bool,
+        required: bool = True,
+    ) -> None:
         self.client = client
         self.node = node
         self.name: str = node["Name"]
         self.delay = delay
         self.seconds = seconds
         self.check = check
+        self.required = required
         self.before: Json = {}
         self.after: Json = {}
+        #: why services were left alone, by namespace and ID
+        self.left: dict[str, str] = {}
 
     def _job(self, key: str) -> Json | None:
         namespace, _slash, identifier = key.partition("/")
@@ -387,26 +400,39 @@ class Surge:
         rest = [one.key for one in Record.all_of(self.client, self.name) if one.key not in here]
         # What cannot be done is told before anything is.
         for key, groups in sorted(here.items()):
-            self._plan(key, groups)
+            self._unless_left(key, functools.partial(self._plan, key, groups))
+        able = {key: groups for key, groups in here.items() if key not in self.left}
         if self.check:
-            return self._result(sorted({*self.before, *here, *rest}), [])
+            return self._result(sorted({*self.before, *able, *rest}), [])
         new = set(self.before)
         kept = []
         try:
-            for key, groups in sorted(here.items()):
+            for key, groups in sorted(able.items()):
                 if self._raise(key, groups):
                     kept.append(key)
             kept += [key for key in rest if self._keep(key)]
             found: list[Json] = []
             for key in sorted(kept):
                 wait = functools.partial(self._await, key, new=key in new, gone=key not in here)
-                found += self._despite_others(key, wait)
+                found += self._unless_left(key, functools.partial(self._despite_others, key, wait)) or []
+            for key in sorted(self.left.keys() & new):
+                self._despite_others(key, functools.partial(self._lower, key))
         except NomadError:
             # What did not come up elsewhere must not stay behind.
             if new:
                 self.end()
             raise
-        return self._result(sorted(kept), found)
+        return self._result([key for key in sorted(kept) if key not in self.left], found)
+
+    def _unless_left(self, key: str, once: Callable[[], Result]) -> Result | None:
+        """Do something that may fail for want of a place elsewhere, which is noted where no place is required."""
+        try:
+            return once()
+        except NomadError as error:
+            if self.required or error.kind not in NO_PLACE:
+                raise
+            self.left[key] = str(error)
+            return None
 
     def _aim(self, key: str, groups: Mapping[str, int]) -> tuple[Record, Json | None, Json | None]:
         """The record with this node in it, the job, and what it is to be."""
@@ -551,5 +577,6 @@ class Surge:
             "changed": bool(self.before),
             "jobs": jobs,
             "endpoints": found,
+            "left": [{"job": key, "reason": reason} for key, reason in sorted(self.left.items())],
             "diff": {"before": self.before, "after": self.after},
         }

@@ -13,8 +13,8 @@ author: imagine.platform contributors (@imagine-platform)
 description:
   - Says which nodes are due, in which order they come, and what speaks against it. Servers come one at a time with the
     leaders last, the others in batches that take at most a share of a site's nodes at a time.
-  - An upgrade that is a downgrade, that leaves out versions that have to come between, or that would make clients newer
-    than servers, is refused with all reasons at once.
+  - An upgrade that is a downgrade, that leaves out versions that have to come between, that would make clients newer
+    than servers, or servers much newer than clients, is refused with all reasons at once.
   - Asks nobody and changes nothing; it works on what it is given.
 extends_documentation_fragment:
   - imagine.platform.attributes
@@ -80,6 +80,26 @@ options:
     description: Versions of Nomad that the federation's servers run, by name, those outside of O(nodes) included.
     type: dict
     default: {}
+  clients:
+    description:
+      - Nodes that Nomad knows, as M(imagine.platform.nomad_node_info) tells, those outside of O(nodes) included. Joined
+        sites have such nodes.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the node.
+        type: str
+        required: true
+      datacenter:
+        description: Name of its site.
+        type: str
+        required: true
+      version:
+        description: Version of its Nomad.
+        type: str
+        required: true
   leaders:
     description: Nodes that lead a quorum; the last one comes last.
     type: list
@@ -185,7 +205,7 @@ def run(params: Json) -> Json:
         raise MaintenanceError(f"batch_share is {params['batch_share']}: give a share above 0, at most 1.")
     changes = []
     if params["action"] == "upgrade":
-        against = refusals(nodes, params["server_versions"])
+        against = refusals(nodes, params["server_versions"], params["clients"])
         if against:
             raise MaintenanceError("\n".join([f"{len(against)} findings, nothing was changed:", *against]))
         changes = [change for node in nodes for change in changes_of(node)]
@@ -218,6 +238,16 @@ def main() -> None:
                 },
             },
             "server_versions": {"type": "dict", "default": {}},
+            "clients": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "datacenter": {"type": "str", "required": True},
+                    "version": {"type": "str", "required": True},
+                },
+            },
             "leaders": {"type": "list", "elements": "str", "default": []},
             "batch_share": {"type": "float", "default": 0.25},
         },

@@ -49,6 +49,13 @@ options:
     description: Seconds between an allocation's leaving of the catalogue and its end.
     type: int
     default: 10
+  required:
+    description:
+      - Whether to fail, before anything is changed, where a service has no place elsewhere, and to take everything back
+        where one does not come up there.
+      - With V(false) such a service is left alone, and named in RV(left). For a node that has to go in any case.
+    type: bool
+    default: true
   wait_timeout:
     description: Seconds to wait at most, for each job.
     type: int
@@ -105,6 +112,20 @@ endpoints:
       type: list
       elements: str
       sample: ["10.10.0.21:23456", "10.10.0.22:31234"]
+left:
+  description: Services that run on this node only, since they have no place elsewhere. Empty with O(required=true).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    job:
+      description: Job, as C(namespace/ID).
+      type: str
+      sample: imagine/module-3f1b6f5c-5d0a-7c46-0c5f-0e9d1f7b2a10
+    reason:
+      description: Why.
+      type: str
+      sample: "module-3f1b6f5c runs on ifca-compute, and no other node takes it: no node is left that is ready."
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -128,7 +149,7 @@ def run(module: AnsibleModule, client: NomadClient) -> Json:
     node = select(list_nodes(client), params["name"])
     if node is None:
         raise NomadError(f"There is no node '{params['name']}': correct the name, or start its Nomad client.", "option")
-    surge = Surge(client, node, params["shutdown_delay"], params["wait_timeout"], module.check_mode)
+    surge = Surge(client, node, params["shutdown_delay"], params["wait_timeout"], module.check_mode, params["required"])
     return surge.begin() if params["state"] == "present" else surge.end()
 
 
@@ -138,6 +159,7 @@ def main() -> None:
             {
                 "name": {"type": "str", "required": True},
                 "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+                "required": {"type": "bool", "default": True},
                 "shutdown_delay": {"type": "int", "default": 10},
                 "wait_timeout": {"type": "int", "default": 600},
             }

@@ -77,7 +77,7 @@ EXAMPLES = r"""
   imagine.platform.site_bundle:
     path: walton.bundle.yml
     request: walton.request.yml
-    fingerprint: 3f2a 91bc 0d1e 77aa 5c3b 9f00 12d4 e8c1
+    fingerprint: 3f2a-91bc-0d1e-77aa-5c3b-9f00-12d4-e8c1
     federation: imagine
     settings: &settings
       servers: [203.0.113.10, 203.0.113.20, 203.0.113.30]
@@ -91,7 +91,7 @@ EXAMPLES = r"""
   imagine.platform.site_bundle:
     path: walton.bundle.yml
     request: walton.request.yml
-    fingerprint: 3f2a 91bc 0d1e 77aa 5c3b 9f00 12d4 e8c1
+    fingerprint: 3f2a-91bc-0d1e-77aa-5c3b-9f00-12d4-e8c1
     federation: imagine
     settings: *settings
     credentials:
@@ -126,5 +126,5 @@ spoken:
   description: The part of it that people compare.
   returned: when there is a bundle
   type: str
-  sample: 91bc 3f2a 0d1e 77aa 5c3b 9f00 12d4 e8c1
+  sample: 91bc-3f2a-0d1e-77aa-5c3b-9f00-12d4-e8c1
 """

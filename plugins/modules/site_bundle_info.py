@@ -58,7 +58,7 @@ EXAMPLES = r"""
     site: walton
     request: "{{ federation_secrets.operator.request }}"
     keys: "{{ federation_secrets.operator }}"
-    fingerprint: 91bc 3f2a 0d1e 77aa 5c3b 9f00 12d4 e8c1
+    fingerprint: 91bc-3f2a-0d1e-77aa-5c3b-9f00-12d4-e8c1
   register: __bundle
 
 - name: Open a later one

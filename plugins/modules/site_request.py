@@ -106,7 +106,7 @@ spoken:
   description: The part of it that people compare.
   returned: success
   type: str
-  sample: 3f2a 91bc 0d1e 77aa 5c3b 9f00 12d4 e8c1
+  sample: 3f2a-91bc-0d1e-77aa-5c3b-9f00-12d4-e8c1
 key_fingerprint:
   description: SHA-256 of the operator's public keys, which the federation knows the site by.
   returned: success

@@ -57,7 +57,7 @@ EXAMPLES = r"""
   imagine.platform.site_request_info:
     path: walton.request.yml
     vos: "{{ federation_vos }}"
-    fingerprint: 3f2a 91bc 0d1e 77aa 5c3b 9f00 12d4 e8c1
+    fingerprint: 3f2a-91bc-0d1e-77aa-5c3b-9f00-12d4-e8c1
   register: __request
   failed_when: not __request.confirmed or __request.problems | length > 0
 """
@@ -77,7 +77,7 @@ spoken:
   description: The part of it that people compare.
   returned: success
   type: str
-  sample: 3f2a 91bc 0d1e 77aa 5c3b 9f00 12d4 e8c1
+  sample: 3f2a-91bc-0d1e-77aa-5c3b-9f00-12d4-e8c1
 confirmed:
   description: Whether O(fingerprint) is that of the request.
   returned: success

@@ -129,8 +129,11 @@ def digest(value: Any) -> str:
 
 
 def spoken(text: str) -> str:
-    """The part of a fingerprint that people compare, in groups that can be read out."""
-    return " ".join(text[index : index + 4] for index in range(0, SPOKEN_DIGITS, 4))
+    """The part of a fingerprint that people compare, in groups that can be read out.
+
+    Without blanks, at which Ansible splits what is given with -e.
+    """
+    return "-".join(text[index : index + 4] for index in range(0, SPOKEN_DIGITS, 4))
 
 
 def same_fingerprint(given: str, wanted: str) -> bool:
@@ -636,13 +639,13 @@ def check_bundle(
         raise MembershipError(
             f"membership_fingerprint is not given, and {path} is the first bundle; call the federation operator, and "
             f"if the fingerprint there is {spoken(have)} too, run again with "
-            f"-e membership_fingerprint='{spoken(have)}'."
+            f"-e membership_fingerprint={spoken(have)}."
         )
     if not told and trusted != have:
         raise MembershipError(
             f"{path} is of the federation with the fingerprint {spoken(have)}, but the site is part of that with "
             f"{spoken(trusted)}; if its operator says that it has a new authority, run again with -e "
-            f"membership_fingerprint='{spoken(have)}'."
+            f"membership_fingerprint={spoken(have)}."
         )
     if bundle["site"] != site:
         raise MembershipError(f"{path} is for the site {bundle['site']}, not for {site}; give the one for this site.")

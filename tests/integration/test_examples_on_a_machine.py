@@ -514,8 +514,8 @@ def test_joining(operators: Json, tmp_path: Path) -> None:
     assert f"#   {told['spoken']}\n" in request.read_text()
 
     # The federation's side.
-    read, confirm = replaced(examples("site_request_info"), {"3f2a 91bc 0d1e 77aa 5c3b 9f00 12d4 e8c1": told["spoken"]})
-    due, answer = replaced(examples("site_bundle"), {"3f2a 91bc 0d1e 77aa 5c3b 9f00 12d4 e8c1": told["spoken"]})
+    read, confirm = replaced(examples("site_request_info"), {"3f2a-91bc-0d1e-77aa-5c3b-9f00-12d4-e8c1": told["spoken"]})
+    due, answer = replaced(examples("site_bundle"), {"3f2a-91bc-0d1e-77aa-5c3b-9f00-12d4-e8c1": told["spoken"]})
     # As the role has it.
     sign: Json = {
         "name": "Sign",
@@ -531,7 +531,7 @@ def test_joining(operators: Json, tmp_path: Path) -> None:
     }
     authority = fingerprint(load_certificate(operators["nomad"]["ca"]["certificate"].encode()))
     # The site's side.
-    spoken = {"91bc 3f2a 0d1e 77aa 5c3b 9f00 12d4 e8c1": membership.spoken(authority)}
+    spoken = {"91bc-3f2a-0d1e-77aa-5c3b-9f00-12d4-e8c1": membership.spoken(authority)}
     first, later = replaced(examples("site_bundle_info"), spoken)
     names: Json = {
         "name": "Show what came",
@@ -555,4 +555,4 @@ def test_joining(operators: Json, tmp_path: Path) -> None:
     exchanged = replaced(due, {told["spoken"]: membership.spoken("0" * 64)})
     refused = example_playbook.run(tmp_path, {"tasks": [{**exchanged, "no_log": False}], "vars": variables}, {})
     assert refused.returncode == 2
-    assert f"has the fingerprint {told['spoken']} and not 0000 0000" in refused.stdout
+    assert f"has the fingerprint {told['spoken']} and not 0000-0000" in refused.stdout

@@ -161,6 +161,29 @@ def test_without_room_nothing_is_changed(nomad: Any, ask: Ask, running: dict[str
     assert (ask("job/surge")["Version"], nodes(ask), records(ask)) == (version, ["node-1"], [])
 
 
+def test_what_has_no_place_may_be_left_alone(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:
+    nomad("nomad_node", name="node-2", eligibility="ineligible")
+    version = ask("job/surge")["Version"]
+    done = nomad("nomad_surge", name="node-1", required=False)
+    assert (done["changed"], done["jobs"], done["endpoints"]) == (False, [], [])
+    (left,) = done["left"]
+    assert left["job"] == "default/surge"
+    assert left["reason"].startswith("surge runs on node-1, and no other node takes it: ")
+    assert (ask("job/surge")["Version"], nodes(ask), records(ask)) == (version, ["node-1"], [])
+
+
+def test_what_does_not_come_up_may_be_left_alone(
+    nomad: Any, ask: Ask, running: dict[str, Any], eventually: Any
+) -> None:
+    done = nomad("nomad_surge", name="node-1", required=False, wait_timeout=0)
+    assert (done["jobs"], done["endpoints"]) == ([], [])
+    assert [one["job"] for one in done["left"]] == ["default/surge"]
+    assert records(ask) == []
+    eventually(lambda: nodes(ask) == ["node-1"])
+    assert ask("job/surge")["TaskGroups"][0]["Count"] == 1
+    assert [one["ID"] for one in alive(ask)] == [running["ID"]]
+
+
 def test_whoever_registers_the_job_meanwhile_has_the_last_word(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:
     nomad("nomad_surge", name="node-1", wait_timeout=60)
     ask("jobs", "POST", {"Job": {**JOB, "Priority": 70}})

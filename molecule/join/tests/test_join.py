@@ -12,6 +12,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,17 @@ import pytest
 import yaml
 from clients import PlatformApi, image, until
 from federation import Federation, Node, ask
-from load import Load, deploy_modules, module_at, purge_jobs
+from load import (
+    Load,
+    Target,
+    allocations,
+    deploy_module,
+    deploy_modules,
+    disturbed,
+    module_at,
+    purge_jobs,
+    undisturbed,
+)
 from organisations import CHECKOUT, PREFIX, Operator
 from runs import Run, execute
 from scenario_figures import record
@@ -59,7 +70,7 @@ Json = dict[str, Any]
 
 def spoken(run_output: str) -> str:
     """The fingerprint that a playbook shows."""
-    found = re.search(r"\b([0-9a-f]{4}(?: [0-9a-f]{4}){7})\b", run_output)
+    found = re.search(r"\b([0-9a-f]{4}(?:-[0-9a-f]{4}){7})\b", run_output)
     assert found, run_output[-3000:]
     return found.group(1)
 
@@ -149,7 +160,10 @@ def test_nothing_is_admitted_without_a_comparison(operators: Operator, federatio
     admit = "imagine.platform.site_admit"
     operators.refused("membership_request_file is not given", admit)
     operators.refused("but there is no such file", admit, membership_request_file="/nowhere/else")
-    operators.refused("membership_request_fingerprint is not given", admit, membership_request_file=request)
+    run = operators.play(admit, fails=True, membership_request_file=request)
+    assert "membership_request_fingerprint is not given" in run.text
+    assert run.changes == 0
+    assert f"run again with -e membership_request_fingerprint={story['fingerprint']}." in run.text
     operators.refused(
         "which is not that of the request",
         admit,
@@ -342,7 +356,9 @@ def test_bundles_that_the_site_refuses(
 def test_join(site: Operator, federation: Federation, story: Json, capfd: pytest.CaptureFixture[str]) -> None:
     variables = {"membership_bundle_file": BUNDLE, "membership_fingerprint": story["federation"]}
     deploy_modules(federation)
-    with Load([module_at(federation, name) for name in federation.sites]) as load:
+    targets = [module_at(federation, name) for name in federation.sites]
+    record("join", "undisturbed", requests=undisturbed(targets, seconds=30))
+    with Load(targets) as load:
         load.settle()
         run = site.play("imagine.platform.site_join", **variables)
         load.wait(5)
@@ -387,6 +403,22 @@ def test_port_report(site: Operator) -> None:
     assert not wrong
     assert ["walton-compute", "walton-server", f"{PREFIX}.4.11", "8301", "udp", "open", "open"] in [r[:7] for r in rows]
     assert {row[3] for row in rows} >= {"4647", "8300", "8301", "20000", "443", "80", "8501"}
+
+
+def test_port_report_names_what_a_firewall_drops(site: Operator, walton: dict[str, Node]) -> None:
+    node = walton["walton-compute"]
+    rule = f"INPUT -p tcp --dport 20000 -s {PREFIX}.4.11 -j DROP"
+    node.run(f"iptables -I {rule}")
+    try:
+        run = site.play("imagine.platform.site_join", membership_bundle_file=BUNDLE)
+    finally:
+        node.run(f"iptables -D {rule}")
+    text = (site.directory / "inventory" / ".federation" / "walton-ports.csv").read_text(encoding="utf-8")
+    rows = [line.split(",")[:7] for line in text.splitlines()[1:]]
+    closed = ["walton-server", "walton-compute", f"{PREFIX}.4.21", "20000", "tcp", "open", "closed"]
+    assert [row for row in rows if row[5] != row[6]] == [closed]
+    words = f"walton-compute ({PREFIX}.4.21) port 20000 TCP is closed from walton-server and should be open"
+    assert words in run.text
 
 
 def test_bundle_applied_before_an_older_one(
@@ -485,13 +517,13 @@ def test_the_federation_makes_the_nodes_ready(operators: Operator, federation: F
     assert set(run.changed) - {"walton-compute"} == {host for host, count in run.changed.items() if not count}
     jobs = federation.nomad("/v1/jobs?namespace=*&meta=true", federation.secrets["nomad"]["tokens"]["operator"]).json()
     assert [job["Name"] for job in jobs if (job["Meta"] or {}).get("owner") == "node-test"] == []
-    # The whole site.
-    node_test(operators, federation, node_test_nodes="", node_test_site="walton")
+    run = node_test(operators, federation, node_test_nodes="", node_test_site="walton")
+    record("join", "node_test of the site", seconds=run.seconds)
     for node in CHECKS:
         assert metadata(federation, node)["status"] == "ready"
 
 
-def test_a_module_runs_there(operators: Operator, federation: Federation, walton: dict[str, Node]) -> None:
+def test_a_module_runs_there(operators: Operator, federation: Federation, walton: dict[str, Node], story: Json) -> None:
     token = federation.secrets["nomad"]["tokens"]["operator"]
     reference = image(federation)
     play = operators.directory / "module.yml"
@@ -554,6 +586,7 @@ def test_a_module_runs_there(operators: Operator, federation: Federation, walton
         ),
     )
     assert answer.json()
+    story["module"] = host.group(1)
 
 
 # What the site's credentials are worth elsewhere
@@ -743,6 +776,59 @@ def test_the_bundle_had_no_more_than_it_needs(site: Operator, federation: Federa
     assert PlatformApi(federation).token not in membership_text
 
 
+def trusted(walton: dict[str, Node]) -> list[str]:
+    """Certificates of the authorities that the site's Nomad trusts."""
+    text = walton["walton-compute"].run("cat /etc/nomad.d/tls/ca.pem")
+    return re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL)
+
+
+def test_the_site_follows_when_authorities_are_replaced(
+    site: Operator, operators: Operator, federation: Federation, walton: dict[str, Node], story: Json
+) -> None:
+    """The way that docs/rotation.md tells, while a module of the site and one of another are asked."""
+    deploy_module("ifca")
+    before, running = trusted(walton), allocations(federation)
+    assert len(before) == 1
+    assert {one.job for one in running.values() if one.node.startswith("walton-")} != set()
+
+    def step(what: str, **variables: Any) -> None:
+        # Who asks has the authorities that were handed out last.
+        there = (walton["walton-server"].address,)
+        targets = [
+            module_at(federation, "ifca"),
+            Target("walton", story["module"], there, federation.ca("ingress")),
+        ]
+        with Load(targets) as load:
+            load.settle()
+            began = time.monotonic()
+            operators.play("imagine.platform.rotate_ca", **variables)
+            run = admit(operators, story["fingerprint"])
+            told = spoken(run.output[run.output.index("tell the fingerprint") :])
+            shutil.copy(operators.directory / BUNDLE, site.directory / BUNDLE)
+            # The new fingerprint, where there is one; else the one that the site has kept.
+            given = {} if told == story["federation"] else {"membership_fingerprint": told}
+            site.play("imagine.platform.site_join", membership_bundle_file=BUNDLE, **given)
+            story["federation"] = told
+            seconds = time.monotonic() - began
+            load.wait(5)
+        record("join", f"authorities are replaced, {what}", seconds=seconds, requests=load.summaries())
+        assert load.failures() == [], load.bursts()
+
+    step("trust", rotation_stop_after="trust")
+    assert (len(trusted(walton)), trusted(walton)[0]) == (2, before[0])
+    told = story["federation"]
+    step("switch", rotation_stop_after="switch", rotation_sites_renewed=["walton"])
+    assert story["federation"] != told
+    step("end", rotation_sites_renewed=["walton"])
+    assert len(trusted(walton)) == 1
+    assert trusted(walton) != before
+    assert disturbed(running, allocations(federation)) == {}
+    token = federation.secrets["nomad"]["management_token"]
+    nodes = [node for node in federation.nomad("/v1/nodes", token).json() if node["Datacenter"] == "walton"]
+    assert {node["Status"] for node in nodes} == {"ready"}
+    purge_jobs(federation)
+
+
 def test_the_site_leaves(operators: Operator, federation: Federation, walton: dict[str, Node]) -> None:
     """Its operator stops the nodes, and the federation's, who cannot log in to them, takes it out."""
     leaving = {"site_remove_site": "walton", "site_remove_drain_deadline": 10, "site_remove_jobs": "stop"}
@@ -759,6 +845,13 @@ def test_the_site_leaves(operators: Operator, federation: Federation, walton: di
 
     # The platform's jobs wait for a node that is lost, which is called disconnected for so long.
     until("the nodes are lost", 120, lambda: statuses() <= {"down", "disconnected"})
+    # One of its nodes alone, and then the rest.
+    one = operators.play(
+        "imagine.platform.node_remove", node_remove_nodes=["walton-compute"], node_remove_drain_deadline=10
+    )
+    assert "The Consul of site walton is its operator's" in one.text
+    names = [node["name"] for node in json.loads(sites(federation)["site/walton"])["nodes"]]
+    assert names == ["walton-server"]
     record("join", "leave", seconds=operators.play("imagine.platform.site_remove", **leaving).seconds)
     assert statuses() == set()
     assert "site/walton" not in sites(federation)

@@ -4,18 +4,18 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clients import image, until
-from federation import INVENTORIES, REPOSITORY, Federation, Node, ask, connect, evaluated
+from federation import INVENTORIES, REPOSITORY, Federation, Node, connect, evaluated
+from load import Load, Target, allocations, restarts, undisturbed
 from machines import containers, docker
 from runs import Run, execute, kill_at, play
 from scenario_figures import record
@@ -53,6 +53,12 @@ class State:
 
     def nodes(self) -> dict[str, str]:
         return {node["Name"]: node["SchedulingEligibility"] for node in self.nomad("/v1/nodes")}
+
+    def eligible(self, name: str, wanted: bool) -> None:
+        """Let a node take jobs, or not."""
+        (node,) = [one["ID"] for one in self.nomad("/v1/nodes") if one["Name"] == name]
+        body = {"Eligibility": "eligible" if wanted else "ineligible"}
+        self.nomad(f"/v1/node/{node}/eligibility", "POST", body)
 
     def peers(self) -> list[str]:
         """The servers in Raft, without their region."""
@@ -182,6 +188,11 @@ class Jobs:
         allocations = self.state.nomad(f"/v1/job/{name}/allocations?namespace=imagine")
         return [one["NodeName"] for one in allocations if one["ClientStatus"] == "running"]
 
+    def ended(self, name: str) -> float:
+        """When the allocation of a job ended, in seconds since 1970."""
+        (allocation,) = self.state.nomad(f"/v1/job/{name}/allocations?namespace=imagine&task_states=true")
+        return datetime.datetime.fromisoformat(allocation["TaskStates"]["main"]["FinishedAt"]).timestamp()
+
     def status(self, name: str) -> tuple[str, bool]:
         found = self.state.nomad(f"/v1/job/{name}?namespace=imagine")
         return found["Status"], bool(found["Stop"])
@@ -194,48 +205,22 @@ def jobs(state: State, reference: str) -> Iterator[Jobs]:
         state.nomad(f"/v1/job/{one['ID']}?purge=true&namespace={one['Namespace']}", "DELETE")
 
 
-class Client:
-    """Asks a module ten times a second, without trying again, and remembers what failed."""
-
-    def __init__(self, federation: Federation, site: str, name: str) -> None:
-        self.federation = federation
-        self.node = next(node for node in federation.having("ingress") if node.site == site)
-        base = federation.variables["federation_vos"][0]["base_domain"]
-        self.name = f"api-{name}.{self.node.variables['site_domain']}-{base}"
-        self.asked, self.failures, self.running = 0, list[str](), True
-        self.thread = threading.Thread(target=self.loop)
-
-    def once(self) -> str:
-        """Return what went wrong, or nothing."""
-        try:
-            answer = ask(self.node.address, 443, "/v2/models/", name=self.name, ca=self.federation.ca("ingress"))
-        except OSError as error:
-            return str(error)
-        return "" if answer.status == 200 else f"HTTP {answer.status}"
-
-    def loop(self) -> None:
-        while self.running:
-            self.asked += 1
-            if problem := self.once():
-                self.failures.append(problem)
-            # The interval between requests, as users have one.
-            time.sleep(0.1)
-
-    def __enter__(self) -> Client:
-        until(f"{self.name} answers", 120, lambda: not self.once())
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.running = False
-        self.thread.join()
+def module_behind(federation: Federation, ingress: Node, name: str) -> Target:
+    """A module as users reach it, behind one ingress node of its site."""
+    base = federation.variables["federation_vos"][0]["base_domain"]
+    host = f"api-{name}.{ingress.variables['site_domain']}-{base}"
+    return Target(ingress.site, host, (ingress.address,), federation.ca("ingress"))
 
 
 @pytest.fixture(scope="module")
-def digits(jobs: Jobs) -> str:
+def digits(federation: Federation, jobs: Jobs) -> Target:
     """A module that users ask at ifca while other nodes go."""
     play("testbed/demo.yml", demo_name="removal", demo_site="ifca")
-    return "removal"
+    target = module_behind(
+        federation, next(one for one in federation.having("ingress") if one.site == "ifca"), "removal"
+    )
+    record("remove", "undisturbed", requests=undisturbed([target], seconds=30))
+    return target
 
 
 def is_bare(node: Node) -> bool:
@@ -340,7 +325,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[str, str], dic
     return more, {name: Node(name, found[name], connect(found[name])) for name in ("walton-server", "walton-compute")}
 
 
-def test_one_of_two_consul_servers(state: State, pair: tuple[tuple[str, str], dict[str, Node]]) -> None:
+def test_one_of_two_consul_servers(
+    federation: Federation, state: State, jobs: Jobs, pair: tuple[tuple[str, str], dict[str, Node]]
+) -> None:
     more, nodes = pair
     token = state.secrets()["walton"]["consul_management_token"]
 
@@ -352,8 +339,21 @@ def test_one_of_two_consul_servers(state: State, pair: tuple[tuple[str, str], di
     address = first.consul("/v1/status/leader", token).json().partition(":")[0]
     (leader,) = [node for node in nodes.values() if node.address == address]
     (other,) = [node for node in nodes.values() if node is not leader]
-    # Without force: while both are there, one can hand its vote over.
-    remove(leader.name, arguments=more)
+    # Users ask a module that runs on the node that goes, through the ingress node that stays.
+    state.eligible(other.name, False)
+    play("testbed/demo.yml", *more, demo_name="moves", demo_site="walton")
+    state.eligible(other.name, True)
+    assert [one.node for one in allocations(federation).values()] == [leader.name]
+    with Load([module_behind(federation, other, "moves")]) as load:
+        load.settle()
+        # Without force: while both are there, one can hand its vote over.
+        done = remove(leader.name, arguments=more)
+        load.wait(5)
+    record("remove", "the node that serves a module", seconds=done.seconds, requests=load.summaries())
+    assert load.failures() == [], load.bursts()
+    assert [one.node for one in allocations(federation).values()] == [other.name]
+    assert restarts(federation) == {}
+    assert state.nomad("/v1/vars?prefix=imagine/surge&namespace=default") == []
     assert voters(other) == [other.name]
     assert other.consul("/v1/kv/written", token, method="PUT", body="since").json() is True
     assert [member["Name"] for member in other.consul("/v1/agent/members", token).json()] == [other.name]
@@ -374,22 +374,23 @@ def test_check_mode(state: State, jobs: Jobs) -> None:
     assert "imagine/wanderer on incd-compute moves to other nodes" in run.text
     assert state.everything() == before
     assert jobs.runs_on("wanderer") == ["incd-compute"]
+    assert sum(remove_site("tubitak", arguments=("--check",)).changed.values()) > 0
+    assert state.everything() == before
 
 
-def test_a_compute_node(state: State, federation: Federation, jobs: Jobs, digits: str, capfd: Any) -> None:
+def test_a_compute_node(state: State, federation: Federation, jobs: Jobs, digits: Target, capfd: Any) -> None:
     # A batch job may finish its work until the deadline; what is bound to the node has nowhere to go.
     jobs.start("worker", "batch", needs("incd-compute"))
     jobs.start("bound", "service", needs("incd-compute"))
-    with Client(federation, "ifca", digits) as client:
-        started = time.monotonic()
+    with Load([digits]) as load:
+        load.settle()
         run = remove("incd-compute")
-        seconds = time.monotonic() - started
-    counts = {"asked": client.asked, "failed": len(client.failures)}
-    record("remove", "a compute node", seconds=seconds, requests=[counts])
+    record("remove", "a compute node", seconds=run.seconds, requests=load.summaries())
     with capfd.disabled():
-        print(f"\nnode: {seconds:.0f} s, {client.asked} requests at ifca, {len(client.failures)} failed")
-    assert client.failures == []
-    assert seconds > DEADLINE
+        print(f"\nnode: {run.seconds:.0f} s", *load.summaries(), sep="\n")
+    assert load.failures() == []
+    # The service ends when the drain begins, since no other node takes it, and the batch job at the deadline.
+    assert DEADLINE - 5 < jobs.ended("worker") - jobs.ended("bound") < DEADLINE + 20
     moved = jobs.runs_on("wanderer")
     assert len(moved) == 1
     assert f"imagine/wanderer runs on {moved[0]}" in run.text
@@ -413,7 +414,7 @@ def test_a_compute_node(state: State, federation: Federation, jobs: Jobs, digits
     assert again.changed
 
 
-def test_a_site_with_the_leader(state: State, federation: Federation, jobs: Jobs, digits: str, capfd: Any) -> None:
+def test_a_site_with_the_leader(state: State, federation: Federation, jobs: Jobs, digits: Target, capfd: Any) -> None:
     peer = next(
         one["ID"]
         for one in state.nomad("/v1/operator/raft/configuration")["Servers"]
@@ -424,16 +425,14 @@ def test_a_site_with_the_leader(state: State, federation: Federation, jobs: Jobs
         until("tubitak-server leads", 60, lambda: state.leader() == "tubitak-server")
     jobs.start("stays", "service", needs("tubitak-compute"))
     options: Json = {"site_remove_site": "tubitak", "site_remove_jobs": "stop", "site_remove_drain_deadline": DEADLINE}
-    with Client(federation, "ifca", digits) as client:
+    with Load([digits]) as load:
+        load.settle()
         told = [kill_at("imagine.platform.site_remove", task, **options) for task in KILLED_AT]
-        started = time.monotonic()
         run = remove_site("tubitak", site_remove_jobs="stop")
-        seconds = time.monotonic() - started
-    counts = {"asked": client.asked, "failed": len(client.failures)}
-    record("remove", "a site with the leader, after kills", seconds=seconds, requests=[counts])
+    record("remove", "a site with the leader, after kills", seconds=run.seconds, requests=load.summaries())
     with capfd.disabled():
-        print(f"\nsite: {seconds:.0f} s, {client.asked} requests at ifca, {len(client.failures)} failed")
-    assert client.failures == []
+        print(f"\nsite: {run.seconds:.0f} s", *load.summaries(), sep="\n")
+    assert load.failures() == []
     assert jobs.status("stays") == ("dead", True)
     # The last run finds the server gone already.
     assert "2 Nomad servers would be left, of which none may fail" in told[0]

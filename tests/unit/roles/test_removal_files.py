@@ -37,7 +37,8 @@ def test_sites_whose_consul_cannot_forget(tmp_path: Path) -> None:
     """One that has no leader is told apart from one that cannot be asked, by the words of the module's own client."""
     client = ConsulClient("https://127.0.0.1:8501")
     leaderless = str(client._explain_answer(Answer(500, b"No cluster leader"), "reading the Raft configuration"))
-    names = ("sound", "torn", "dark", "bare", "whole")
+    ours = ("sound", "torn", "dark", "bare", "whole")
+    names = (*ours, "joined")
     nodes = [{"name": f"{site}-b", "site": site, "machine": "reachable", "server": ""} for site in names]
     sites = [{"name": site, "consul_servers": [] if site == "bare" else [f"{site}-a"]} for site in names]
     servers = [{"name": "sound-c", "voter": True}]
@@ -55,6 +56,7 @@ def test_sites_whose_consul_cannot_forget(tmp_path: Path) -> None:
             "__node_remove_consul": {"results": results},
             "__node_remove_followed": {"followed": []},
             "node_remove_site": "whole",
+            "federation_secrets": {"sites": {site: {} for site in ours}},
         },
         servers="_node_remove_consul_servers",
         through="_node_remove_through",
@@ -64,7 +66,9 @@ def test_sites_whose_consul_cannot_forget(tmp_path: Path) -> None:
         report="lookup('ansible.builtin.template', 'report.txt.j2') | split('\n') | select",
     )
     assert found["report"] == [
-        "The Consul of site dark could not be reached and still lists dark-b: run node_remove again when it can be."
+        "The Consul of site dark could not be reached and still lists dark-b: run node_remove again when it can be.",
+        "The Consul of site joined is its operator's; by itself it forgets joined-b three days after the agents there "
+        "have stopped.",
     ]
     assert found["servers"] == {"sound": servers, "torn": []}
     assert found["through"] == {"sound": "sound-c"}

@@ -702,7 +702,7 @@ def test_unreachable_host() -> None:
     (text,) = machine({"unreachable": True, "msg": message})
     assert text == (
         "ifca-compute: ansible_host = 10.0.1.21: the node cannot be reached (ssh: No route); "
-        "check address, SSH key and bastion"
+        "check address, SSH key, host key and bastion"
     )
 
 

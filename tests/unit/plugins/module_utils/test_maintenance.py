@@ -89,6 +89,21 @@ def test_clients_do_not_overtake_servers_outside_of_the_run() -> None:
     assert refusals(within, {"s.global": "1.10.5"}) == []
 
 
+def test_servers_do_not_leave_clients_of_joined_sites_behind() -> None:
+    wanted = {"nomad": "1.11.3"}
+    nodes = [node("ifca-server", "server", wanted=wanted), node("ifca-compute", wanted=wanted)]
+    listed = [("ifca-compute", "ifca", "1.8.4"), ("walton-1", "walton", "1.8.4"), ("walton-2", "walton", "1.8.4")]
+    clients = [dict(zip(("name", "datacenter", "version"), one, strict=True)) for one in listed]
+    # A node of the run is upgraded with it, one of the same name at another site is not.
+    (refused,) = refusals(nodes, {}, [*clients, {"name": "new", "datacenter": "walton", "version": "1.9.7"}])
+    assert refused.startswith(
+        "walton-1, walton-2 of site 'walton', not part of this run: Nomad 1.8.4 would be more than 2 minor versions "
+        "behind servers with 1.11.3: have that site upgraded first"
+    )
+    assert len(refusals(nodes, {}, [{**clients[0], "datacenter": "walton"}])) == 1
+    assert refusals(nodes[1:], {}, clients) == []
+
+
 def test_batches_take_a_share_of_each_site() -> None:
     nodes = [node(f"x-{number}") for number in range(8)] + [node("y-0"), node("y-1")]
     names = [one["name"] for one in nodes]

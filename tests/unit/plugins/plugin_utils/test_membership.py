@@ -391,7 +391,7 @@ LATER = membership.now() + datetime.timedelta(hours=3)
     ("changes", "words"),
     [
         ({"trusted": ""}, "membership_fingerprint is not given, and file is the first bundle"),
-        ({"trusted": "0" * 64}, "but the site is part of that with 0000 0000"),
+        ({"trusted": "0" * 64}, "but the site is part of that with 0000-0000"),
         ({"told": "0123 " * 8}, "but membership_fingerprint is 0123"),
         ({"told": "12"}, "but membership_fingerprint is 12"),
         ({"site": "ifca"}, "is for the site walton, not for ifca"),
@@ -409,7 +409,7 @@ def test_refused_bundles(bundle: Json, keys: Json, request_of_site: Json, change
 
 def test_accepted_bundles(bundle: Json, keys: Json, request_of_site: Json) -> None:
     have = membership.authority_fingerprint(bundle)
-    told = {"trusted": "", "told": membership.spoken(have).upper().replace(" ", ":")}
+    told = {"trusted": "", "told": membership.spoken(have).upper().replace("-", ":")}
     checked(bundle, keys, request_of_site, **told)
     checked(bundle, keys, request_of_site, trusted="0" * 64, told=have)
     # What was applied is known, also when its time is over.
