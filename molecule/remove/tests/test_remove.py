@@ -294,6 +294,15 @@ def test_a_server_that_the_others_need(state: State, federation: Federation) -> 
                 for member in state.nomad("/v1/agent/members")["Members"]
             ),
         )
+        rebooted = play(
+            "imagine.platform.reboot",
+            *("--limit", "site_ifca"),
+            fails=True,
+            maintenance_reboot_all=True,
+            maintenance_accept_outage=True,
+        )
+        assert "Not all Nomad servers are well: tubitak-server; mend or remove them first" in rebooted.text
+        assert rebooted.changes == 0
         # Autopilot may have taken the vote from the dead one by now, or may do so meanwhile.
         before = state.nodes(), state.registry(), state.secrets()
         refused = remove_site("incd", fails=True)
