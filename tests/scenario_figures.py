@@ -2,19 +2,38 @@
 # Copyright (c) 2026 imagine.platform contributors
 """What the long scenarios measure: how long things took, and what became of users' requests meanwhile.
 
-The scenarios record it, and tests/run shows it as a table and writes that to tests/output/figures.md.
+The scenarios record it, and tests/run shows it as a table and writes that to tests/output/figures.md. Lines of several
+runs stand side by side there, so each says what was measured and when.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-OUTPUT = Path(__file__).resolve().parent / "output"
-HEADER = ("Scenario", "What", "Took s", "No leader s", "Requests", "Failed", "99th percentile ms")
+CHECKOUT = Path(__file__).resolve().parents[1]
+OUTPUT = CHECKOUT / "tests" / "output"
+HEADER = ("Scenario", "What", "Took s", "No leader s", "Requests", "Failed", "p99 ms", "Commit", "When")
 Json = dict[str, Any]
+
+
+def revision(checkout: Path = CHECKOUT) -> str:
+    """The commit of a checkout, with a plus where its files are others; empty where git does not know one."""
+    found = []
+    for command in (["rev-parse", "--short", "HEAD"], ["--no-optional-locks", "status", "--porcelain"]):
+        try:
+            done = subprocess.run(["git", *command], capture_output=True, text=True, check=False, cwd=checkout)
+        except OSError:
+            return ""
+        if done.returncode:
+            return ""
+        found.append(done.stdout.strip())
+    commit, changes = found
+    return f"{commit}+" if changes else commit
 
 
 def record(
@@ -37,6 +56,8 @@ def record(
         "seconds": seconds,
         "leaderless": leaderless,
         "requests": [dict(one) if isinstance(one, Mapping) else vars(one) for one in requests],
+        "commit": revision(),
+        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     path.write_text(json.dumps(lines, indent=2) + "\n", encoding="utf-8")
 
@@ -69,6 +90,9 @@ def rows(scenarios: Sequence[str], output: Path = OUTPUT) -> list[tuple[str, ...
                     _number(sum(site["asked"] for site in sites) if sites else None),
                     _number(sum(site["failed"] for site in sites) if sites else None),
                     _number(max(slowest, default=None)),
+                    # Lines from before these were noted have neither.
+                    line.get("commit") or "-",
+                    _moment(line.get("when")),
                 )
             )
     return found
@@ -82,3 +106,7 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
 
 def _number(value: float | None, digits: int = 0) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _moment(text: str | None) -> str:
+    return f"{datetime.datetime.fromisoformat(text):%Y-%m-%d %H:%M}Z" if text else "-"

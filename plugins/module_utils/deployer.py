@@ -451,7 +451,7 @@ class Deployment:
         """Write what the tasks wait for, then the job."""
         if secrets_changed and self.secrets:
             self.apply_secrets(self.secrets, check=False)
-        evaluation = nomad_jobs.register_job(self.client, job, self.namespace, index)
+        evaluation = nomad_jobs.register_job(self.client, job, self.namespace, index).evaluation
         if secrets_changed and not self.secrets:
             self.apply_secrets({}, check=False)
         return evaluation

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.imagine.platform.plugins.module_utils.nomad import Json, NomadClient, NomadError, segment
 
@@ -63,10 +63,17 @@ def plan_job(client: NomadClient, job: Mapping[str, Any], namespace: str) -> Jso
     return plan
 
 
+class Registered(NamedTuple):
+    """A registration: the ID of its evaluation, if any, and the modify index that the job has with it."""
+
+    evaluation: str
+    modify_index: int
+
+
 def register_job(
     client: NomadClient, job: Mapping[str, Any], namespace: str, index: int, submission: Json | None = None
-) -> str:
-    """Register the job unless it was changed since it had this modify index; the ID of the evaluation, if any."""
+) -> Registered:
+    """Register the job unless it was changed since it had this modify index."""
     body: Json = {"Job": job, "EnforceIndex": True, "JobModifyIndex": index}
     if submission:
         body["Submission"] = submission
@@ -79,7 +86,7 @@ def register_job(
             f"Job '{job['ID']}' was changed by somebody else at the same time ({error.words}): run again.",
             "conflict",
         ) from error
-    return str(answer["EvalID"])
+    return Registered(str(answer["EvalID"]), int(answer["JobModifyIndex"]))
 
 
 def stop_job(client: NomadClient, namespace: str, identifier: str, purge: bool) -> str:

@@ -50,6 +50,8 @@ NOTED = frozenset(
 )
 # Kinds of errors for what does not run elsewhere.
 NO_PLACE = ("placement", "room", "deployment", "timeout")
+# What Nomad constrains by itself, so that a node has what a job makes use of.
+IMPLIED = ("${attr.nomad.", "${attr.consul.", "${attr.vault.")
 # How often others may change a job, or its record, at the same moment.
 ATTEMPTS = 10
 
@@ -59,15 +61,27 @@ def job_key(namespace: str, identifier: str) -> str:
     return f"{namespace}/{identifier}"
 
 
-def essence(job: Mapping[str, Any]) -> str:
-    """A digest of what somebody asked for with a job, without what Nomad notes of each registration."""
-    plain = {key: value for key, value in job.items() if key not in NOTED}
-    plain["TaskGroups"] = [
-        {**group, "Scaling": {key: value for key, value in group["Scaling"].items() if key not in NOTED}}
-        if group.get("Scaling")
-        else group
-        for group in job["TaskGroups"]
+def asked_for(part: Mapping[str, Any]) -> Json:
+    """A job, or a part of it, without what Nomad notes and adds by itself.
+
+    A registration of what Nomad has made of a job may get constraints that the one before did not: those of the
+    identities that were added to it then.
+    """
+    plain = {key: value for key, value in part.items() if key not in NOTED}
+    plain["Constraints"] = [
+        one for one in part.get("Constraints") or [] if not str(one.get("LTarget")).startswith(IMPLIED)
     ]
+    for key in ("TaskGroups", "Tasks"):
+        if part.get(key):
+            plain[key] = [asked_for(one) for one in part[key]]
+    if part.get("Scaling"):
+        plain["Scaling"] = {key: value for key, value in part["Scaling"].items() if key not in NOTED}
+    return plain
+
+
+def essence(job: Mapping[str, Any]) -> str:
+    """A digest of what somebody asked for with a job."""
+    plain = asked_for(job)
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
@@ -463,20 +477,20 @@ class Surge:
             if counts_of(target) != counts_of(job):
                 # The record first: a run that is killed in between has noted what there is to take back.
                 record.announce(target)
-                register_job(self.client, target, target["Namespace"], int(job["JobModifyIndex"]))
-                return self._settle(record)
+                done = register_job(self.client, target, target["Namespace"], int(job["JobModifyIndex"]))
+                return self._settle(record, done.modify_index)
             return True
 
         return self._despite_others(key, once)
 
-    def _settle(self, record: Record) -> bool:
+    def _settle(self, record: Record, index: int) -> bool:
         """Note which registration was ours; a conflict where somebody came in between."""
         job = self._job(record.key)
         if job is None:
             return False
-        if not record.is_ours(job):
+        if int(job["JobModifyIndex"]) != index:
             raise NomadError(f"Job '{record.key}' was registered by somebody else at the same time.", "conflict")
-        record.index = int(job["JobModifyIndex"])
+        record.index = index
         record.write()
         return True
 
@@ -545,22 +559,22 @@ class Surge:
             return
         if job is not None and lower:
             record.announce(job)
-            self._register_without(record, job, others)
+            index = self._register_without(record, job, others)
             record.nodes = others
             if others:
-                self._settle(record)
+                self._settle(record, index)
             else:
                 record.write()
         elif record.nodes != others:
             record.nodes = others
             record.write()
 
-    def _register_without(self, record: Record, job: Json, others: Mapping[str, Mapping[str, int]]) -> None:
+    def _register_without(self, record: Record, job: Json, others: Mapping[str, Mapping[str, int]]) -> int:
+        """Register a job with what others asked for; its index, 0 where nobody did."""
         restored = record.restored(job)
         if others:
             target = surged(restored, record.more(others), self.delay)
-            register_job(self.client, target, target["Namespace"], int(job["JobModifyIndex"]))
-            return
+            return register_job(self.client, target, target["Namespace"], int(job["JobModifyIndex"])).modify_index
         params = {"namespace": job["Namespace"]}
         doing = f"giving job '{job['Name']}' its version {record.version} back"
         where = f"job/{segment(job['ID'])}"
@@ -571,6 +585,7 @@ class Surge:
             self.client.post(f"{where}/revert", doing, body, params=params)
         else:
             register_job(self.client, restored, restored["Namespace"], int(job["JobModifyIndex"]))
+        return 0
 
     def _result(self, jobs: list[str], found: list[Json]) -> Json:
         return {

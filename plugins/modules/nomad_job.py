@@ -469,7 +469,7 @@ class Job:
         if operation != "none" and not self.module.check_mode:
             evaluation = nomad_jobs.register_job(
                 self.client, wanted, self.namespace, plan["JobModifyIndex"], self.wanted.submission
-            )
+            ).evaluation
             self._reread()
         if self.options["wait"] and not self.module.check_mode:
             try:

@@ -200,7 +200,7 @@ def registering(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]
     def before(action: Callable[[], None]) -> None:
         original = nomad_surge.register_job
 
-        def register(*args: Any, **kwargs: Any) -> str:
+        def register(*args: Any, **kwargs: Any) -> Any:
             monkeypatch.setattr(nomad_surge, "register_job", original)
             action()
             return original(*args, **kwargs)
@@ -264,6 +264,35 @@ def test_a_run_that_is_killed_once_the_job_is_registered(
     assert nomad("nomad_surge", name="node-1", state="absent", wait_timeout=60)["changed"]
     group = ask("job/surge")["TaskGroups"][0]
     assert (group["Count"], group["ShutdownDelay"], records(ask)) == (1, None, [])
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_nomad_adds_a_constraint_of_its_own(
+    nomad: Any, ask: Ask, running: dict[str, Any], monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    """As it does where a job, as Nomad has it, has identities for Consul, and is registered a second time."""
+    original = nomad_surge.register_job
+    implied = {"LTarget": "${attr.nomad.version}", "RTarget": ">= 1.7.0-a", "Operand": "semver"}
+
+    def register(client: Any, job: Any, *args: Any) -> Any:
+        (group,) = job["TaskGroups"]
+        return original(client, {**job, "TaskGroups": [{**group, "Constraints": [implied]}]}, *args)
+
+    with monkeypatch.context() as context:
+        context.setattr(nomad_surge, "register_job", register)
+        if killed:
+            context.setattr(nomad_surge.Surge, "_settle", lambda *_args: kill())
+            with pytest.raises(Killed):
+                nomad("nomad_surge", name="node-1")
+        else:
+            nomad("nomad_surge", name="node-1", wait_timeout=60)
+    (group,) = ask("job/surge")["TaskGroups"]
+    assert (group["Count"], group["Constraints"]) == (2, [implied])
+    assert not nomad("nomad_surge", name="node-1", wait_timeout=60)["changed"]
+    assert nomad("nomad_surge", name="node-1", state="absent", wait_timeout=60)["changed"]
+    (group,) = ask("job/surge")["TaskGroups"]
+    assert (group["Count"], group["Constraints"], records(ask)) == (1, None, [])
+    assert [one["ID"] for one in alive(ask)] == [running["ID"]]
 
 
 def test_two_nodes_give_the_same_job_away(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:

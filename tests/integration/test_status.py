@@ -171,6 +171,26 @@ def fresh_name() -> str:
     return "node-1"
 
 
+VOS = [{"name": f"vo.{name}", "namespace": name, "base_domain": "d.example.org"} for name in ("one", "two")]
+
+
+@pytest.fixture
+def deployments(fresh_agent: Any, run_module: Any) -> Iterator[dict[str, int]]:
+    """How many deployments each of two VOs has, none of which has a place."""
+    counts = {"vo.one": 2, "vo.two": 1}
+    made = []
+    for vo in VOS:
+        run_module("nomad_namespace", **fresh_agent.connection, name=vo["namespace"])
+        for number in range(counts[vo["name"]]):
+            options = {"name": f"digits-{number}", "namespace": vo["namespace"], "base_domain": vo["base_domain"]}
+            image = {"image": "registry.example.org/digits:1", "title": "Digits", "owner": "ada@egi.eu"}
+            run_module("module_deployment", **fresh_agent.connection, **options, **image, wait=False)
+            made.append(options)
+    yield counts
+    for options in made:
+        run_module("module_deployment", **fresh_agent.connection, **options, owner="ada@egi.eu", state="absent")
+
+
 @pytest.fixture
 def site(fresh_agent: Any, run_module: Any, eventually: Any) -> Iterator[None]:
     """A registered site with the node of the agent, which may have only just started."""
@@ -188,7 +208,7 @@ def site(fresh_agent: Any, run_module: Any, eventually: Any) -> Iterator[None]:
     run_module("site", **fresh_agent.connection, name="ifca", state="absent")
 
 
-def test_a_real_nomad(inventory: Path, site: None, fresh_agent: Any) -> None:
+def test_a_real_nomad(inventory: Path, site: None, deployments: dict[str, int], fresh_agent: Any) -> None:
     """All that the API tells, of a federation of one server that is a client as well."""
     sites = yaml.safe_load((inventory / "sites.yml").read_text())
     node = {**sites["site_incd"]["hosts"].pop("incd-server"), "node_roles": ["server", "ingress", "compute"]}
@@ -204,6 +224,7 @@ def test_a_real_nomad(inventory: Path, site: None, fresh_agent: Any) -> None:
     variables = {
         "_status_api_addresses": [fresh_agent.address],
         "status_nomad_ca_file": str(fresh_agent.directory / "ca.pem"),
+        "federation_vos": VOS,
     }
     done, report, _seconds = status(inventory, **variables)
     assert done.returncode == 2, done.stdout[-3000:]
@@ -213,7 +234,8 @@ def test_a_real_nomad(inventory: Path, site: None, fresh_agent: Any) -> None:
     (row,) = report["nodes"]
     assert (row["client"], row["status"], row["eligibility"]) == ("ready", "test", "eligible")
     assert next(site for site in report["sites"] if site["name"] == "ifca")["clients_ready"] == 1
-    assert report["deployments"][0]["vo"] == "vo.one"
+    assert {row["vo"]: row["total"] for row in report["deployments"]} == deployments
+    assert {row["vo"]: row["states"]["running"] for row in report["deployments"]} == dict.fromkeys(deployments, 0)
     lines = [f"{one['severity']} {one['where']}: {one['message']}" for one in report["findings"]]
     assert "warning node-1: its status is test, so that it takes no users' jobs" in lines
     assert not any("Nomad did not tell" in line or "leader" in line for line in lines), lines

@@ -15,6 +15,9 @@ from federation import Federation, Node
 from runs import Run, play
 
 SAMPLE = TESTBED / "module" / "samples" / "digit-7.png"
+STORAGE = "/nomad-storage"
+# A source has mount leave /etc/fstab alone, the options in which are for a new mount; which one does not matter.
+REMOUNT = "mount -o remount,bind,{} none"
 PREDICTION = {
     "path": "/v2/models/digits_classifier/predict/",
     "field": "image",
@@ -205,6 +208,79 @@ def test_two_tests_at_the_same_time(meta: Any, run_test: Any) -> None:
     assert [run for run in runs if "ifca-compute passed" in run.text], runs[0].output[-4000:]
     assert not [run for run in runs if "has the status error" in run.text]
     assert meta("ifca-compute")["status"] == "ready"
+
+
+@pytest.fixture
+def without_gpu(meta: Callable[..., dict[str, str]]) -> Iterator[None]:
+    """A node whose metadata say that it has a GPU, which it has not."""
+    before = meta("ifca-compute")["tags"]
+    meta("ifca-compute", tags="gpu")
+    try:
+        yield
+    finally:
+        # Not none: Nomad would remember that what the configuration says was taken away.
+        meta("ifca-compute", tags=before)
+
+
+def test_a_gpu_that_is_not_there(without_gpu: None, meta: Any, run_test: Any) -> None:
+    missing = "gpus: its tags say gpu, and Nomad offers none"
+    # As the inventory would say of such a node.
+    run = run_test(fails=True, nomad_node_tags="gpu")
+    found = meta("ifca-compute")
+    assert found["status"] == "error"
+    assert found["status_reason"].startswith(missing)
+    assert f"ifca-compute has the status error: {missing}" in run.text
+    # This inventory says something else, which is a fault of its own.
+    run_test(fails=True)
+    found = meta("ifca-compute")
+    assert found["status"] == "error"
+    assert found["status_reason"].startswith("metadata: its tags is 'gpu' and not 'cpu' as the inventory says")
+    assert missing in found["status_reason"]
+
+
+@pytest.fixture
+def storage(federation: Federation) -> Iterator[Node]:
+    """A node whose mount of users' storage is as before afterwards, whatever a test did to it."""
+    node = federation.nodes["ifca-compute"]
+    try:
+        yield node
+    finally:
+        node.run(
+            f"(mountpoint -q {STORAGE} || mount {STORAGE}) && mount --make-shared {STORAGE} && "
+            f"{REMOUNT.format('rw')} {STORAGE}"
+        )
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("mount --make-private", "storage: the mount at /nomad-storage is not a shared one"),
+        # Whether it can be written to is asked by what runs on the node before the module.
+        (REMOUNT.format("ro"), "module: "),
+    ],
+    ids=["private", "read-only"],
+)
+def test_storage_that_modules_cannot_use(storage: Node, meta: Any, run_test: Any, fault: str, reason: str) -> None:
+    storage.run(f"{fault} {STORAGE}")
+    run = run_test(fails=True)
+    found = meta("ifca-compute")
+    assert found["status"] == "error"
+    assert found["status_reason"].startswith(reason)
+    assert f"ifca-compute has the status error: {reason}" in run.text
+
+
+def test_storage_that_is_not_mounted_and_deploy_mends_it(storage: Node, meta: Any, run_test: Any) -> None:
+    storage.run(f"umount {STORAGE}")
+    run = run_test(fails=True)
+    found = meta("ifca-compute")
+    assert found["status"] == "error"
+    assert found["status_reason"] == "storage: nothing is mounted at /nomad-storage: run deploy"
+    assert f"ifca-compute has the status error: {found['status_reason']}" in run.text
+    # As the reason says.
+    play("imagine.platform.deploy", "--limit", "ifca-compute,localhost")
+    run_test()
+    found = meta("ifca-compute")
+    assert (found["status"], found.get("status_reason")) == ("ready", None)
 
 
 @pytest.fixture

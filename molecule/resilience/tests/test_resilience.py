@@ -3,7 +3,8 @@
 """Breaks one thing after the other in a federation that serves users.
 
 Each time the same is looked at: whether users of the other sites got their answers, whether the playbook status says
-what is broken while it is, whether deploy brings the federation back, and whether all deployments run as before.
+what is broken while it is, whether the command that it names mends that and deploy finds the federation as it was, and
+whether all deployments run as before.
 
 Containers share this machine's clock. That of one node jumps for its agents, which are run by testbed/another-clock,
 and for the Python by which Ansible asks it for the time.
@@ -20,12 +21,12 @@ import os
 import random
 import re
 import shlex
-import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,15 @@ from load import (
     undisturbed,
 )
 from machines import containers, docker
-from runs import kill_in, play
+from runs import execute, kill_in, play
 from scenario_figures import record
 
 RATE = 20.0
 # What a run of status may take on a machine that is busy with all nodes and the load, with nodes that do not answer.
 STATUS_SECONDS = 150.0
 BACK_SECONDS = 240.0
+# For so long after it has started a service may be told not to be well: the others have to see that it is there.
+SETTLED_SECONDS = 60.0
 HOUR = 3600
 SEED = int(os.environ.get("RESILIENCE_SEED") or random.SystemRandom().randrange(10**6))
 Captured = pytest.CaptureFixture[str]
@@ -63,6 +66,11 @@ class Told:
     report: dict[str, Any]
     seconds: float
     output: str = field(repr=False)
+    page: str = field(repr=False)
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        return [one for one in self.report["findings"] if one["severity"] == "error"]
 
     @property
     def lines(self) -> list[str]:
@@ -86,11 +94,52 @@ def status(*arguments: str) -> Told:
         assert done.status in (0, 2), output[-4000:]
         assert data.exists(), output[-4000:]
         report = json.loads(data.read_text())
-        assert page.stat().st_size > 1000
+        shown = page.read_text()
     assert done.seconds < STATUS_SECONDS, f"it took {done.seconds:.0f} s"
     # The exit status says whether all is well.
     assert (done.status == 0) == report["healthy"]
-    return Told(done.status, report, done.seconds, output)
+    return Told(done.status, report, done.seconds, output, shown)
+
+
+def follow(finding: Mapping[str, Any]) -> float:
+    """Run the command of a finding as it is printed, and return the seconds that it took."""
+    return execute(shlex.split(finding["command"])).seconds
+
+
+class Page(HTMLParser):
+    """What a page has: its elements, the rows of its tables, and the words on its map; all that it opens it closes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: Counter[str] = Counter()
+        self.rows: list[list[str]] = []
+        self.labels: set[str] = set()
+        self.inside: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.inside == []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.elements[tag] += 1
+        # The one element of such a page that has no end.
+        if tag != "meta":
+            self.inside.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        self.elements[tag] += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.inside.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if {"td", "th"} & set(self.inside):
+            self.rows[-1][-1] += data
+        if "svg" in self.inside and self.inside[-1] == "text":
+            self.labels.add(data)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +157,16 @@ def modules(federation: Federation) -> Iterator[None]:
 
 def machines(federation: Federation, site: str) -> list[Node]:
     return [node for node in federation.nodes.values() if node.site == site]
+
+
+AGENTS = {"consul": "Consul", "nomad": "Nomad", "docker": "Docker", "traefik": "Traefik"}
+# By role, for those that only some of the nodes have.
+ROLES = {"docker": "compute", "traefik": "ingress"}
+
+
+def agents(node: Node) -> list[str]:
+    """The agents that a node runs."""
+    return [agent for agent in AGENTS if agent not in ROLES or ROLES[agent] in node.roles]
 
 
 def leader(federation: Federation, but: str = "") -> Node:
@@ -168,7 +227,7 @@ class Disturbance:
         """Ask the playbook status, which must tell of no error at other sites than the broken one."""
         told = status(*arguments)
         places = {"federation", f"site {site}", *(node.name for node in machines(self.federation, site))}
-        assert {one["where"] for one in told.report["findings"] if one["severity"] == "error"} <= places, told.lines
+        assert {one["where"] for one in told.errors} <= places, told.lines
         numbers = f"{told.report['errors']} errors, {told.report['warnings']} warnings"
         self.say(f"status took {told.seconds:.0f} s: {numbers}")
         for line in told.lines:
@@ -209,15 +268,11 @@ def others(federation: Federation, site: str) -> list[str]:
     return [one for one in federation.sites if one != site]
 
 
-AGENTS = {"consul": "Consul", "nomad": "Nomad", "docker": "Docker", "traefik": "Traefik"}
-
-
 @pytest.mark.parametrize("agent", AGENTS)
 def test_agents_are_killed(federation: Federation, modules: None, agent: str, capfd: Captured) -> None:
     """Without a chance to say goodbye, on all nodes of the site of Nomad's leader, one after the other."""
     site = leader(federation).site
-    role = {"traefik": "ingress", "docker": "compute"}.get(agent)
-    nodes = [node for node in machines(federation, site) if role is None or role in node.roles]
+    nodes = [node for node in machines(federation, site) if agent in agents(node)]
     # A site's own users miss its only ingress for the two seconds until it is there again, and what runs in Docker
     # until Nomad has started it again: it takes the end of the daemon for that of the containers.
     users = others(federation, site) if agent in ("traefik", "docker") else federation.sites
@@ -239,18 +294,44 @@ def test_agents_are_killed(federation: Federation, modules: None, agent: str, ca
     disturbance.mended()
 
 
-def test_the_command_of_a_finding_mends_it(federation: Federation, modules: None, capfd: Captured) -> None:
+@contextlib.contextmanager
+def without_module(federation: Federation, node: Node) -> Iterator[None]:
+    """Take the module of a node's site away for a while in which the node has no Docker."""
+    token = federation.secrets["nomad"]["tokens"]["operator"]
+
+    def well() -> bool:
+        listed = federation.nomad("/v1/nodes", token).json()
+        return any(one["Drivers"]["docker"]["Healthy"] for one in listed if one["Name"] == node.name)
+
+    deploy_module(node.site, demo_state="absent")
+    try:
+        yield
+        # Before that no node would take the module, and whoever deploys it is told so.
+        wait("Nomad sees that Docker runs", 120, well)
+    finally:
+        deploy_module(node.site)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_the_command_of_a_finding_mends_it(federation: Federation, modules: None, agent: str, capfd: Captured) -> None:
     """An agent that stays dead."""
-    node = next(node for node in federation.having("compute") if node.site == federation.sites[1])
-    with Disturbance(federation, "stopped-agent", federation.sites, capfd) as disturbance:
-        node.run("systemctl stop nomad")
-        told = disturbance.told(node.site)
+    site = federation.sites[1]
+    node = next(node for node in machines(federation, site) if ROLES.get(agent, "compute") in node.roles)
+    # The site's own users miss all but Nomad: a node without Consul is taken for lost, and its services with it.
+    users = federation.sites if agent == "nomad" else others(federation, site)
+    # Docker's socket would start it again.
+    units = "docker.socket docker.service" if agent == "docker" else agent
+    # A deployment that cannot be started again fails for good, which is for its owner to see.
+    absence = without_module(federation, node) if agent == "docker" else contextlib.nullcontext()
+    with Disturbance(federation, f"stopped-{agent}", users, capfd) as disturbance, absence:
+        node.run(f"systemctl stop {units}")
+        told = disturbance.told(site)
         assert told.code == 2
-        found = told.finding(node.name, r"^Nomad does not run: (inactive \(dead\)|failed \(failed\)) since")
-        done = subprocess.run(shlex.split(found["command"]), cwd=CHECKOUT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-4000:]
-        assert node.host.run("systemctl is-active nomad").rc == 0
-    assert disturbed(disturbance.before, allocations(federation)) == {}
+        dead = rf"^{AGENTS[agent]} does not run: (inactive \(dead\)|failed \(failed\)) since"
+        disturbance.figures["rebuild_seconds"] = follow(told.finding(node.name, dead))
+        assert node.host.run(f"systemctl is-active {agent}").rc == 0
+    gone = disturbed(disturbance.before, allocations(federation)).values()
+    assert {one.node for one in gone} <= ({node.name} if agent == "docker" else set())
     disturbance.mended()
 
 
@@ -303,14 +384,14 @@ def test_a_site_is_destroyed_and_built_again(federation: Federation, modules: No
         docker("rm", "--force", "--volumes", *containers(nodes))
         told = disturbance.told(site)
         assert told.code == 2
-        told.finding(f"site {site}", f"^none of its {len(nodes)} nodes can be reached")
+        lost = told.finding(f"site {site}", f"^none of its {len(nodes)} nodes can be reached.* start the machines")
         play("testbed/create.yml")
         empty = disturbance.told(site)
         for node in nodes:
-            empty.finding(node.name, "^Nomad is not installed")
-        began = time.monotonic()
-        play("imagine.platform.deploy")
-        disturbance.figures["rebuild_seconds"] = time.monotonic() - began
+            found = empty.finding(node.name, "^Nomad is not installed")
+            assert found["command"].endswith(f" imagine.platform.deploy --limit {node.name}")
+        # Of the whole site: a node that is not its Consul server would wait for the one that is.
+        disturbance.figures["rebuild_seconds"] = follow(lost)
     disturbance.say(f"built again in {disturbance.figures['rebuild_seconds']:.0f} s")
     disturbance.mended()
 
@@ -325,12 +406,10 @@ def test_a_server_is_lost_for_good(federation: Federation, modules: None, capfd:
         disturbance.figures["leaderless_seconds"] = time.monotonic() - began
         told = disturbance.told(node.site)
         assert told.code == 2
-        told.finding(node.name, "^the machine cannot be reached")
+        lost = told.finding(node.name, "^the machine cannot be reached.* start it, then deploy")
         told.finding("federation", "^no further Nomad server may be lost")
         play("testbed/create.yml")
-        began = time.monotonic()
-        play("imagine.platform.deploy")
-        disturbance.figures["rebuild_seconds"] = time.monotonic() - began
+        disturbance.figures["rebuild_seconds"] = follow(lost)
     disturbance.say(
         f"a leader after {disturbance.figures['leaderless_seconds']:.1f} s, built again in "
         f"{disturbance.figures['rebuild_seconds']:.0f} s"
@@ -406,6 +485,50 @@ def test_a_disk_is_full(federation: Federation, modules: None, capfd: Captured) 
     disturbance.mended()
 
 
+# What each agent answers with, as long as it is well.
+ASKED = {
+    "consul": "--cacert /etc/consul.d/tls/ca.pem https://127.0.0.1:8501/v1/status/leader",
+    "nomad": "--cacert /etc/nomad.d/tls/ca.pem https://127.0.0.1:4646/v1/agent/health",
+    "docker": "--unix-socket /run/docker.sock http://localhost/version",
+    "traefik": "http://127.0.0.1:8080/ping",
+}
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An agent on a node: for how many seconds it has been active, 0 where it is not, and whether it answers."""
+
+    seconds: float
+    answers: bool
+
+
+def looked_at(federation: Federation) -> dict[tuple[str, str], Agent]:
+    """The agents of all nodes, by node and name, as the nodes themselves have them."""
+    found = {}
+    for node in federation.nodes.values():
+        script = "".join(
+            f"echo {agent} $(systemctl show -P ActiveState {agent}) "
+            f"$(systemctl show -P ActiveEnterTimestampMonotonic {agent}) "
+            f"$(curl -sSf -m 10 -o /dev/null {ASKED[agent]} 2>/dev/null && echo yes || echo no); "
+            for agent in agents(node)
+        )
+        *lines, now = node.run(f"{script} python3 -c 'import time; print(time.monotonic())'").splitlines()
+        for agent, state, since, answers in map(str.split, lines):
+            seconds = float(now) - int(since) / 1e6 if state == "active" else 0.0
+            found[node.name, agent] = Agent(seconds, answers == "yes")
+    return found
+
+
+def concerned(federation: Federation, error: Mapping[str, Any]) -> set[str]:
+    """The nodes of which one must be ill where there is such an error."""
+    if "Nomad server" in error["message"]:
+        # What one of them sees of another hangs on each of them.
+        return {node.name for node in federation.having("server")}
+    if error["node"]:
+        return {error["node"]}
+    return {node.name for node in federation.nodes.values() if error["site"] in ("", node.site)}
+
+
 def test_a_deployment_is_interrupted(federation: Federation, modules: None, capfd: Captured) -> None:
     """At random tasks, while it changes the configuration of everything that runs."""
     chance = random.Random(SEED)
@@ -420,8 +543,23 @@ def test_a_deployment_is_interrupted(federation: Federation, modules: None, capf
         disturbance.say("killed at " + "; ".join(where))
         assert not where[0].endswith("the end")
         # A run that ended so has broken nothing: status says so, or names the node.
+        began, before = time.monotonic(), looked_at(federation)
         told = status()
+        after = looked_at(federation)
+        between = time.monotonic() - began
         disturbance.say(f"status: {told.report['errors']} errors")
+        for line in told.lines:
+            disturbance.say(f"    {line[:160]}")
+        # Those that are so before or afterwards, and those that have started since or shortly before.
+        ill = {node for (node, _), one in before.items() if not one.answers or one.seconds < SETTLED_SECONDS}
+        ill |= {node for (node, _), one in after.items() if not one.answers or one.seconds < between}
+        disturbance.say(f"ill: {sorted(ill)}")
+        for error in told.errors:
+            assert concerned(federation, error) & ill, (error, before, after)
+        assert ill or told.report["healthy"]
+        for node, agent in before:
+            if before[node, agent].seconds == after[node, agent].seconds == 0:
+                told.finding(node, f"^{AGENTS[agent]} ")
     assert disturbed(disturbance.before, allocations(federation)) == {}
     disturbance.mended()
 
@@ -514,6 +652,38 @@ def test_all_is_well(federation: Federation, modules: None) -> None:
     assert {site["state"] for site in told.report["sites"]} <= {"ok", "warning"}
     assert sum(one["states"]["running"] for one in told.report["deployments"]) >= len(federation.sites)
     assert {link["state"] for link in told.report["links"]} == {"ok"}
+    page = Page(told.page)
+    assert page.elements["svg"] == 1
+    assert page.elements["script"] == 0
+    for site in federation.sites:
+        # The star is for Nomad's leader.
+        assert {site, f"{site} ★"} & page.labels, page.labels
+        assert [row for row in page.rows if row[0] == site], page.rows
+    assert {node["name"] for node in told.report["nodes"]} == set(federation.nodes)
+    for node in told.report["nodes"]:
+        (row,) = [row for row in page.rows if row[:2] == [node["site"], node["name"]]]
+        versions = {agent: service["version"] for agent, service in node["services"].items()}
+        assert set(versions) == set(agents(federation.nodes[node["name"]]))
+        assert all(versions.values()), versions
+        assert set(versions.values()) <= set(row), row
+
+
+def test_certificates_that_end_too_soon_are_errors(federation: Federation) -> None:
+    """Those of nodes are valid for a year, and the authorities for longer."""
+    told = status("-e", "status_certificate_days=400")
+    assert told.code == 2
+    expected = Counter(
+        (name, AGENTS[agent]) for name, node in federation.nodes.items() for agent in agents(node) if agent != "docker"
+    )
+    found: Counter[tuple[str, str]] = Counter()
+    for error in told.errors:
+        said = re.fullmatch(r"the certificate of (\w+) ends in 36\d days", error["message"])
+        assert said, error
+        assert error["command"].endswith(f" imagine.platform.deploy --limit {error['where']}")
+        found[error["where"], said[1]] += 1
+    assert found == expected
+    assert {node["name"] for node in told.report["nodes"] if node["state"] == "error"} == set(federation.nodes)
+    assert told.report["errors"] == found.total()
 
 
 def test_wrong_limit_is_told(federation: Federation) -> None:

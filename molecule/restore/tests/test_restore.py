@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +27,7 @@ import pytest
 import runs
 from clients import build_module, run_module, wait
 from federation import INVENTORY, Federation, Node, ask
+from load import Load, Target, allocations, disturbed
 from machines import containers, docker
 from runs import Run
 from scenario_figures import record
@@ -39,11 +44,14 @@ KEY = "notes/answer"
 RESTART = "Restart the servers one after the other, and wait for the leader"
 # Another site that only the registry knows.
 REGISTERED = "walton"
+# Requests a second.
+RATE = 20.0
 
 
 def play(name: str, *arguments: str, fails: bool = False, password_file: str | None = None) -> Run:
     """Run a playbook to its end; an empty password file is none at all."""
-    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    # A shell in the checkout would say so: whoever starts a program elsewhere leaves PWD as it is.
+    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "PWD": str(CHECKOUT)}
     if password_file is not None:
         del environment["ANSIBLE_VAULT_PASSWORD_FILE"]
     if password_file:
@@ -66,13 +74,19 @@ def servers(federation: Federation) -> dict[str, Node]:
     return {node.site: node for node in federation.having("server")}
 
 
-def predicts(federation: Federation) -> bool:
-    """Whether the module answers at its site."""
+def module_at_its_site(federation: Federation) -> Target:
+    """The module, as its users ask for it."""
     node = servers(federation)[SITE]
     base = federation.variables["federation_vos"][0]["base_domain"]
     name = f"api-{MODULE}.{node.variables['site_domain']}-{base}"
+    return Target(SITE, name, (node.address,), federation.ca("ingress"))
+
+
+def predicts(federation: Federation) -> bool:
+    """Whether the module answers at its site."""
+    target = module_at_its_site(federation)
     try:
-        answer = ask(node.address, 443, "/v2/models/", name=name, ca=federation.ca("ingress"))
+        answer = ask(target.addresses[0], target.port, target.path, name=target.name, ca=target.ca)
     except OSError:
         return False
     return answer.status == 200
@@ -96,7 +110,8 @@ def picture(federation: Federation) -> dict[str, Any]:
         token = federation.secrets["sites"][site]["consul_management_token"]
         consul[site] = {
             "tokens": sorted(one["AccessorID"] for one in described(node, token) if not one.get("AuthMethod")),
-            "policies": sorted(one["Name"] for one in node.consul("/v1/acl/policies", token).json()),
+            # A list has no rules; the hash is of name, description and rules.
+            "policies": {one["Name"]: one["Hash"] for one in node.consul("/v1/acl/policies", token).json()},
             "value": base64.b64decode(node.consul(f"/v1/kv/{KEY}", token).json()[0]["Value"]).decode(),
             "nodes": {one["Node"]: one["ID"] for one in node.consul("/v1/catalog/nodes", token).json()},
         }
@@ -108,15 +123,26 @@ def picture(federation: Federation) -> dict[str, Any]:
             if one["Status"] == "running"
         ),
         "namespaces": sorted(one["Name"] for one in get(federation, "/v1/namespaces")),
-        "policies": sorted(one["Name"] for one in get(federation, "/v1/acl/policies")),
-        "roles": sorted(one["Name"] for one in get(federation, "/v1/acl/roles")),
-        "tokens": sorted((one["AccessorID"], one["Name"]) for one in tokens),
+        "policies": {one["Name"]: rules(federation, one["Name"]) for one in get(federation, "/v1/acl/policies")},
+        "roles": {one["Name"]: granted(one) for one in get(federation, "/v1/acl/roles")},
+        "tokens": {one["AccessorID"]: (one["Name"], one["Type"], one["Policies"]) for one in tokens},
         "variable": get(federation, f"/v1/var/{VARIABLE}")["Items"],
         "registry": get(federation, "/v1/var/imagine/registry")["Items"],
         "keys": sorted(one["KeyID"] for one in get(federation, "/v1/operator/keyring/keys")),
         "nodes": sorted(one["Name"] for one in get(federation, "/v1/nodes") if one["Status"] == "ready"),
         "consul": consul,
     }
+
+
+def rules(federation: Federation, policy: str) -> tuple[str, Any]:
+    """What a policy of Nomad allows, and the job that it is for, if any."""
+    found = get(federation, f"/v1/acl/policy/{policy}")
+    return found["Rules"], found.get("JobACL")
+
+
+def granted(role: dict[str, Any]) -> list[str]:
+    """The policies of a role."""
+    return sorted(link["Name"] for link in role["Policies"] or [])
 
 
 def described(node: Node, token: str) -> list[dict[str, Any]]:
@@ -188,6 +214,10 @@ def test_backup(story: Story, say: Callable[[str], None], tmp_path_factory: pyte
         assert node.run("ls /run/*.snap /dev/shm/ansible* 2>/dev/null || true") == ""
     wait("the module answers", 60, lambda: predicts(federation))
     story.before = picture(federation)
+    # What is compared afterwards is there.
+    assert 'policy = "read"' in story.before["policies"][POLICY][0]
+    assert story.before["roles"]
+    assert all(story.before["roles"].values())
     story.allocation = allocation(federation)
     assert story.allocation, "the module does not run"
     # Made after the backup: nothing of it may come back.
@@ -227,16 +257,42 @@ def test_backup_while_a_server_is_down(tmp_path: Path) -> None:
     wait("the module answers", 120, lambda: predicts(federation))
 
 
-def test_timer() -> None:
-    """The units on a machine with systemd; what the program says shows what it would be asked to do."""
+def service_of(node: Node, unit: str) -> tuple[list[str], str, dict[str, str]]:
+    """What the systemd of a node has read of a service: the words of its command, its directory and environment."""
+    path = re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found[0]):02x}", unit)
+    asked = (
+        f"busctl --json=short get-property org.freedesktop.systemd1 /org/freedesktop/systemd1/unit/{path} "
+        "org.freedesktop.systemd1.Service ExecStart WorkingDirectory Environment"
+    )
+    commands, directory, variables = (json.loads(line)["data"] for line in node.run(asked).splitlines())
+    [(_program, words, *_how)] = commands
+    return words, directory, dict(entry.split("=", 1) for entry in variables)
+
+
+def opened(backup: Path) -> dict[str, bytes]:
+    """The files in a backup, which Ansible's own tool opens."""
+    command = ["ansible-vault", "decrypt", "--output", "-", str(backup)]
+    done = subprocess.run(command, check=True, capture_output=True, cwd=CHECKOUT)
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        for member in archive:
+            stream = archive.extractfile(member)
+            assert stream is not None, member.name
+            found[member.name] = stream.read()
+    return found
+
+
+def test_timer(tmp_path: Path) -> None:
+    """The units on a machine with systemd; then the controller, which need have none, does what they say."""
     federation = Federation()
     name = federation.variables["federation_name"]
     node = federation.having("compute")[0]
     password = os.environ["ANSIBLE_VAULT_PASSWORD_FILE"]
     timer = ["imagine.platform.backup", "--tags", "timer", "-e", f"backup_timer_host={node.name}"]
+    given = {"backup_timer_user": node.variables["ansible_user"], "backup_timer_password_file": password}
+    # What this program says shows what the one of the controller would be asked to do.
     options = {
-        "backup_timer_user": node.variables["ansible_user"],
-        "backup_timer_password_file": password,
+        **given,
         "backup_timer_directory": "/",
         "backup_timer_program": "/bin/echo",
         "backup_timer_schedule": "*-*-* 04:05:06",
@@ -258,8 +314,36 @@ def test_timer() -> None:
     node.run(f"systemctl start {unit}.service")
     said = node.run(f"journalctl -u {unit}.service -o cat --no-pager")
     assert f"imagine.platform.backup --inventory={INVENTORY} --vault-password-file={password} -e backup_keep=30" in said
-    play(*timer, "-e", json.dumps({**options, "backup_timer_schedule": "*-*-* 05:06:07"}))
+
+    # With the program and the directory that the role chooses by itself. Where this federation is, is in no file.
+    environment = {
+        "LOCAL_FEDERATION": name,
+        "LOCAL_PREFIX": os.environ["LOCAL_PREFIX"],
+        "LOCAL_STATE_DIR": str(Path(federation.variables["federation_secrets_file"]).parent),
+        "LOCAL_CACHE_DIR": federation.variables["local_cache_dir"],
+    }
+    options = {
+        **given,
+        "backup_timer_schedule": "*-*-* 05:06:07",
+        "backup_timer_options": ["-e", f"backup_directory={tmp_path}"],
+        "backup_timer_environment": environment,
+    }
+    play(*timer, "-e", json.dumps(options))
     assert "05:06:07" in node.run(f"systemctl show -p NextElapseUSecRealtime {unit}.timer")
+    words, directory, variables = service_of(node, f"{unit}.service")
+    assert (words[0], directory) == (str(Path(sys.executable).with_name("ansible-playbook")), str(CHECKOUT))
+    assert variables == environment
+    # All that a service gets beside what its unit says; nothing of the tests' own environment helps.
+    system = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(Path.home())}
+    runs.execute(words, directory=directory, environment={**system, **variables})
+    (made,) = tmp_path.iterdir()
+    assert made.name.startswith(f"{name}-")
+    files = opened(made)
+    manifest = json.loads(files.pop("manifest.json"))
+    assert set(files) == {"nomad.snap", "secrets.yml", *(f"consul/{site}.snap" for site in federation.sites)}
+    sums = {file: entry["sha256"] for file, entry in manifest["files"].items()}
+    assert sums == {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
+
     play(*timer, "-e", "backup_timer=false")
     assert node.run(f"systemctl list-unit-files '{unit}*' --no-legend || true") == ""
     gone = play(*timer, "-e", "backup_timer=false")
@@ -375,15 +459,25 @@ def test_over_a_federation_that_lives_killed_and_started_again(story: Story, say
     run_module(federation, "nomad_variable", path="imagine/late", items={"answer": "late"})
     run_module(federation, "nomad_namespace", name="late")
     playbook, *options = restore = ["imagine.platform.restore", "-e", f"restore_file={backup}"]
-    runs.kill_at(playbook, RESTART, *options, "-e", "restore_confirm=true")
-    # What lives is what the killed run has brought back: nobody has to say yes again.
-    done = play(*restore)
-    record("restore", "restore over a living federation, after a kill", seconds=done.seconds)
-    say(f"restore over a living federation, after a kill: {done.seconds:.0f} s")
+    started = allocations(federation)
+    assert before["ID"] in started
+    with Load([module_at_its_site(federation)], rate=RATE) as load:
+        load.settle()
+        runs.kill_at(playbook, RESTART, *options, "-e", "restore_confirm=true")
+        # What lives is what the killed run has brought back: nobody has to say yes again.
+        done = play(*restore)
+    # That deployments go on running is what is promised. The catalogue in which Traefik looks for them is put back as
+    # well: what users notice of that is measured.
+    (summary,) = load.summaries()
+    record("restore", "restore over a living federation, after a kill", seconds=done.seconds, requests=[summary])
+    say(f"restore over a living federation, after a kill: {done.seconds:.0f} s\n{summary}")
+    for burst in load.bursts():
+        say(burst)
     federation = Federation()
     assert picture(federation) == story.before
     assert federation.nomad("/v1/var/imagine/late", management(federation)).status == 404
     assert allocation(federation)["ID"] == before["ID"]
+    assert disturbed(started, allocations(federation)) == {}
     assert predicts(federation)
     assert "A federation lives on" in play(*restore, fails=True).output
 
