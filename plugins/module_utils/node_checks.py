@@ -120,7 +120,10 @@ def check_metadata(subject: Subject) -> list[str]:
     for key, wanted in sorted(subject.metadata.items()):
         have = meta.get(key)
         if have and have != wanted:
-            found.append(f"its {key} is '{have}' and not '{wanted}' as the {source} says: run deploy")
+            found.append(
+                f"its {key} is '{have}' and not '{wanted}' as the {source} says: run deploy, or nomad_node with meta "
+                f"{key}: null where it was set on the node"
+            )
     return found
 
 
@@ -147,6 +150,8 @@ def check_shared_directory(machine: Mapping[str, Any], directory: str) -> list[s
         found.append(f"nothing is mounted at {directory}: run deploy")
     elif not mount.get("shared"):
         found.append(f"the mount at {directory} is not a shared one: run deploy")
+    elif mount.get("read_only"):
+        found.append(f"what is mounted at {directory} is read-only: see dmesg why, repair it, and mount it again")
     if not (machine.get("paths") or {}).get("/dev/fuse"):
         found.append("/dev/fuse is not there, which mounts of users' storage need: load the kernel module fuse")
     return found

@@ -317,9 +317,15 @@ class Judge:
         known = self.api_nodes.get((node.site, node.name))
         return f", Nomad says of it: {known['client_status']}" if known and runs_client(node.roles) else ""
 
+    def limit_for(self, node: Node) -> str:
+        """What deploy is limited to for a node: all of a new site, whose nodes wait for its Consul servers."""
+        servers = [one for one in self.consul_servers(node.site) if self.facts(one)]
+        new = servers and not any(self.service(one, "consul").get("exists") for one in servers)
+        return group_of(node.site) if new and len(self.sites[node.site]) > 1 else node.name
+
     def judge_services(self, node: Node) -> None:
         """Services that do not run or do not answer."""
-        deploy = self.commands.deploy(node.name)
+        deploy = self.commands.deploy(self.limit_for(node))
         for name in expected_services(node.roles):
             product, unit = PRODUCTS[name], self.service(node, name)
             if not unit or not unit["exists"]:

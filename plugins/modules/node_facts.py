@@ -205,7 +205,8 @@ ansible_facts:
         mounts:
           description: What is mounted at O(mounts), V(null) where nothing is.
           type: dict
-          sample: {/nomad-storage: {source: /dev/vdb, type: ext4, options: "rw,relatime", shared: true}}
+          sample:
+            /nomad-storage: {source: /dev/vdb, type: ext4, options: "rw,relatime", read_only: false, shared: true}
         round_trip_ms:
           description: Round-trip time to each of O(peers) in ms, V(null) where one did not answer within two seconds.
           type: dict
@@ -356,6 +357,8 @@ def mounts(text: str, wanted: list[str]) -> dict[str, Any]:
                 "source": device[1],
                 "type": device[0],
                 "options": fields[5],
+                # The mount may be, or what is mounted: as a file system that has found errors.
+                "read_only": "ro" in ",".join([fields[5], *device[2:3]]).split(","),
                 "shared": any(field.startswith("shared:") for field in fields[6:]),
             }
     return result

@@ -255,8 +255,7 @@ def storage(federation: Federation) -> Iterator[Node]:
     ("fault", "reason"),
     [
         ("mount --make-private", "storage: the mount at /nomad-storage is not a shared one"),
-        # Whether it can be written to is asked by what runs on the node before the module.
-        (REMOUNT.format("ro"), "module: "),
+        (REMOUNT.format("ro"), "storage: what is mounted at /nomad-storage is read-only"),
     ],
     ids=["private", "read-only"],
 )

@@ -27,8 +27,8 @@ TIMER = {
     "backup_timer_directory": "/srv/my federation",
     "backup_timer_program": sys.executable,
     "backup_timer_inventory": ["/srv/my federation/inventory", "/srv/100%"],
-    "backup_timer_options": ["-e", "backup_keep=30"],
-    "backup_timer_environment": {"ANSIBLE_CONFIG": "/srv/ansible.cfg", "SHARE": "50%"},
+    "backup_timer_options": ["-e", '{"backup_keep": 30, "price": "5$ \\\\ day"}'],
+    "backup_timer_environment": {"ANSIBLE_CONFIG": "/srv/ansible.cfg", "SHARE": '50% of "$5"'},
 }
 
 
@@ -50,22 +50,21 @@ def entries(unit: str) -> list[tuple[str, str]]:
 def test_the_service_runs_the_playbook(tmp_path: Path) -> None:
     found = entries(units(tmp_path)["service"])
     settings = dict(found)
-    # What systemd makes of a percent sign.
-    command = shlex.split(settings["ExecStart"].replace("%%", "%"))
+    # What systemd makes of percent and dollar signs.
+    command = shlex.split(settings["ExecStart"].replace("%%", "%").replace("$$", "$"))
     assert command == [
         sys.executable,
         "imagine.platform.backup",
         "--inventory=/srv/my federation/inventory",
         "--inventory=/srv/100%",
         "--vault-password-file=/etc/hostname",
-        "-e",
-        "backup_keep=30",
+        *TIMER["backup_timer_options"],
     ]
     assert settings["User"] == "root"
     assert settings["WorkingDirectory"] == "/srv/my federation"
     assert [value for name, value in found if name == "Environment"] == [
         '"ANSIBLE_CONFIG=/srv/ansible.cfg"',
-        '"SHARE=50%%"',
+        r'"SHARE=50%% of \"$5\""',
     ]
 
 

@@ -101,6 +101,10 @@ def test_a_sound_node() -> None:
             lambda _, machine: machine["mounts"]["/nomad-storage"].update(shared=False),
             "the mount at /nomad-storage is not a shared one",
         ),
+        (
+            lambda _, machine: machine["mounts"]["/nomad-storage"].update(read_only=True),
+            "what is mounted at /nomad-storage is read-only",
+        ),
         (lambda _, machine: machine["paths"].clear(), "/dev/fuse is not there"),
         (lambda _, machine: machine["gpus"].append("another"), "the machine has 2 GPUs and Nomad offers 1"),
         (lambda node, _: node["NodeResources"].update(Devices=None), "its tags say gpu, and Nomad offers none"),
@@ -134,7 +138,8 @@ def test_a_machine_of_others_is_what_nomad_says_of_it() -> None:
         metadata={"domain": "incd"},
     )
     assert found == [
-        "its domain is 'ifca' and not 'incd' as the registry says: run deploy",
+        "its domain is 'ifca' and not 'incd' as the registry says: run deploy, or nomad_node with meta domain: null "
+        "where it was set on the node",
         "10 MB are left for jobs, fewer than 10000: clear the disk",
     ]
     # GPUs are those that Nomad has found there.

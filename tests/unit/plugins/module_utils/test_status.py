@@ -336,6 +336,16 @@ def test_services_that_are_not_as_they_should_be(world: World) -> None:
     assert len(lines) == 5
 
 
+def test_a_site_that_is_new_is_deployed_as_a_whole(world: World) -> None:
+    for name in ("ifca-server", "ifca-compute"):
+        world.service(name, "consul").update(exists=False)
+    world.service("incd-compute", "consul").update(exists=False)
+    found = {one["node"]: one["command"] for one in world.report()["findings"] if "not installed" in one["message"]}
+    assert found["ifca-server"] == found["ifca-compute"]
+    assert found["ifca-server"].endswith(" imagine.platform.deploy --limit site_ifca")
+    assert found["incd-compute"].endswith(" imagine.platform.deploy --limit incd-compute")
+
+
 def test_versions_differ(world: World) -> None:
     world.service("incd-server", "nomad").update(running="1.10.5", installed="1.10.5")
     (line,) = world.lines()

@@ -197,8 +197,12 @@ def test_mounts() -> None:
         "broken\n"
     )
     found = node_facts.mounts(text, ["/nomad-storage", "/with space", "/none"])
-    assert found["/nomad-storage"] == {"source": "/dev/vdb", "type": "ext4", "options": "ro", "shared": True}
-    assert found["/with space"]["shared"] is False
+    mount = found["/nomad-storage"]
+    assert mount == {"source": "/dev/vdb", "type": "ext4", "options": "ro", "read_only": True, "shared": True}
+    assert (found["/with space"]["shared"], found["/with space"]["read_only"]) == (False, False)
+    # As the kernel makes it where it finds errors: what is mounted, and not the mount.
+    ill = node_facts.mounts("32 22 254:16 / /ill rw - ext4 /dev/vdc ro,errors=remount-ro\n", ["/ill"])
+    assert ill["/ill"]["read_only"] is True
     assert found["/none"] is None
 
 
