@@ -324,7 +324,7 @@ def test_upgrade_then_reboot(
         play(REBOOT, maintenance_reboot_all=True, maintenance_reboot_before=int(since.group(1)))
         seconds = time.monotonic() - began
         load.wait(5)
-    show(capfd, "reboot, stopped once", seconds, calm, load)
+    show(capfd, "reboot, stopped once, clients know two addresses", seconds, calm, load)
     assert load.failures() == []
     third = started(federation)
     (early,) = (name for name in first if first[name] != second[name])
