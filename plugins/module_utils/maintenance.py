@@ -131,7 +131,7 @@ def left_behind(nodes: Sequence[Mapping[str, Any]], clients: Sequence[Mapping[st
     wanted = [
         Version.parse(str(node["wanted"]["nomad"]))
         for node in nodes
-        if "server" in node["roles"] and (node.get("wanted") or {}).get("nomad")
+        if "server" in node["roles"] and any(change.product == "nomad" for change in changes_of(node))
     ]
     if not wanted or steps is None:
         return []

@@ -323,7 +323,7 @@ class Wait:
         groups = {group["Name"]: group for group in self.job.get("TaskGroups") or []}
         late = next((one for one in allocations if not self._fits(groups.get(one["TaskGroup"], {}), one)), None)
         allocation = late or next(iter(allocations), None)
-        return NomadError(explain_delay(self.client, self.job, allocation, seconds, self.main), "timeout")
+        return NomadError(explain_delay(self.client, self.job, allocation, seconds, self.main), "late")
 
     def _allocation_failure(self, allocation: Json, ending: str = "") -> NomadError:
         details = diagnose(self.client, self.job, allocation, self.main)

@@ -49,7 +49,7 @@ NOTED = frozenset(
     )
 )
 # Kinds of errors for what does not run elsewhere.
-NO_PLACE = ("placement", "room", "deployment", "timeout")
+NO_PLACE = ("placement", "room", "deployment", "late")
 # What Nomad constrains by itself, so that a node has what a job makes use of.
 IMPLIED = ("${attr.nomad.", "${attr.consul.", "${attr.vault.")
 # How often others may change a job, or its record, at the same moment.
@@ -107,6 +107,8 @@ class Record:
         self.essence = items.get("essence", "")
         self.groups: dict[str, Json] = json.loads(items.get("groups", "{}"))
         self.nodes: dict[str, dict[str, int]] = json.loads(items.get("nodes", "{}"))
+        #: nodes of the record as it is stored
+        self.known = frozenset(self.nodes)
         self.peak: dict[str, int] = json.loads(items.get("peak", "{}"))
 
     @staticmethod
@@ -226,6 +228,13 @@ def allocations_on(client: NomadClient, node: Mapping[str, Any]) -> list[Json]:
     ]
 
 
+def keeps_data(allocation: Mapping[str, Any]) -> bool:
+    """Whether an allocation takes its data along: another one beside it would begin without, and serve that."""
+    groups = (allocation.get("Job") or {}).get("TaskGroups") or []
+    disks = (one.get("EphemeralDisk") or {} for one in groups if one["Name"] == allocation["TaskGroup"])
+    return any(disk.get("Migrate") for disk in disks)
+
+
 def surged(job: Mapping[str, Any], more: Mapping[str, int], delay: int) -> Json:
     """The job with more allocations of some groups, which leave the catalogue some seconds before they stop.
 
@@ -308,11 +317,15 @@ def endpoints(client: NomadClient, job: Mapping[str, Any], allocations: Sequence
 
 
 def wait_until_running(
-    client: NomadClient, job: Mapping[str, Any], seconds: float, least: Mapping[str, int] | None = None
+    client: NomadClient,
+    job: Mapping[str, Any],
+    seconds: float,
+    least: Mapping[str, int] | None = None,
+    patient: bool = True,
 ) -> list[Json]:
     """Wait until as many allocations run as the job asks for, and return them.
 
-    With C(least) that many by group do, where Nomad has no place for more.
+    With C(least) that many by group do, where Nomad has no place for more. Who is not patient waits for no place.
     """
     deadline = time.monotonic() + seconds
     index = 1
@@ -331,10 +344,12 @@ def wait_until_running(
             return there
         late = next((one for one in listed or [] if one["DesiredStatus"] == "run" and one not in there), None)
         enough = least is not None and all(counts[name] >= count for name, count in least.items())
-        if enough and late is None and is_decided(client, job):
-            return there
+        if (enough or not patient) and late is None and is_decided(client, job):
+            if enough:
+                return there
+            raise NomadError(explain_delay(client, job, None, seconds), "room")
         if left <= 0:
-            raise NomadError(explain_delay(client, job, late, seconds), "timeout")
+            raise NomadError(explain_delay(client, job, late, seconds), "late")
 
 
 def is_decided(client: NomadClient, job: Mapping[str, Any]) -> bool:
@@ -362,7 +377,10 @@ def wait_until_gone(client: NomadClient, job: Mapping[str, Any], seconds: float)
         )
         late = [one for one in listed or [] if one["DesiredStatus"] != "run" and one["ClientStatus"] == "running"]
         alive = Counter(
-            one["TaskGroup"] for one in listed or [] if one["DesiredStatus"] == "run" and one["ClientStatus"] in ALIVE
+            one["TaskGroup"]
+            for one in listed or []
+            # What is on a node that was lost nobody can stop, and Nomad does not count it either.
+            if one["DesiredStatus"] == "run" and one["ClientStatus"] in ("pending", "running")
         )
         # The scheduler may not have decided yet which one is to stop.
         if not late and all(alive[group["Name"]] <= int(group["Count"]) for group in job["TaskGroups"]):
@@ -409,7 +427,8 @@ class Surge:
         """Have every service of the node run elsewhere too; wait for it."""
         here: dict[str, Counter[str]] = {}
         for one in allocations_on(self.client, self.node):
-            here.setdefault(job_key(one["Namespace"], one["JobID"]), Counter())[one["TaskGroup"]] += 1
+            more = here.setdefault(job_key(one["Namespace"], one["JobID"]), Counter())
+            more[one["TaskGroup"]] += 0 if keeps_data(one) else 1
         # What an earlier call began, and has gone from here since.
         rest = [one.key for one in Record.all_of(self.client, self.name) if one.key not in here]
         # What cannot be done is told before anything is.
@@ -479,6 +498,11 @@ class Surge:
                 record.announce(target)
                 done = register_job(self.client, target, target["Namespace"], int(job["JobModifyIndex"]))
                 return self._settle(record, done.modify_index)
+            if not record.stored:
+                # Nothing runs twice, and yet somebody has to wait for what moves.
+                record.index = int(job["JobModifyIndex"])
+            if self.name not in record.known:
+                record.write()
             return True
 
         return self._despite_others(key, once)
@@ -526,7 +550,7 @@ class Surge:
             Wait(self.client, job).run(self.seconds)
         # After the drain what others serve is enough: there may be no room for one more.
         least = counts_of(Record.read(self.client, key).restored(job)) if gone else None
-        there = wait_until_running(self.client, job, self.seconds, least)
+        there = wait_until_running(self.client, job, self.seconds, least, patient=self.required)
         # An ingress node reaches, and knows of, what runs at its own site.
         return endpoints(self.client, job, [one for one in there if one["NodeID"] in self._neighbours])
 

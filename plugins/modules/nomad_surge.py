@@ -19,7 +19,9 @@ description:
   - What was changed is noted in a Nomad variable for each job, below C(imagine/surge), so that O(state=absent) takes it
     back also after a run that was killed. Several nodes may have the same job run more often at a time.
   - A job that somebody registers anew meanwhile stays as that somebody wants it.
-  - Jobs of other types than V(service) are left alone.
+  - Jobs of other types than V(service) are left alone. So are groups that take their data along (C(migrate) of their
+    C(ephemeral_disk)), since a second allocation would begin without. They move when the node is drained, and the next
+    call waits for them.
 extends_documentation_fragment:
   - imagine.platform.attributes
   - imagine.platform.nomad
@@ -92,7 +94,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 jobs:
-  description: Jobs that run more often, or did, as C(namespace/ID).
+  description: Jobs that run more often, or did, and those that take their data along, as C(namespace/ID).
   returned: success
   type: list
   elements: str

@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,39 @@ def test_a_run_that_is_killed_once_the_job_is_registered(
     assert nomad("nomad_surge", name="node-1", state="absent", wait_timeout=60)["changed"]
     group = ask("job/surge")["TaskGroups"][0]
     assert (group["Count"], group["ShutdownDelay"], records(ask)) == (1, None, [])
+
+
+def test_what_takes_its_data_along_runs_once(nomad: Any, ask: Ask, running: dict[str, Any], eventually: Any) -> None:
+    """Beside it another one would begin without them; it is waited for all the same."""
+    nomad("nomad_node", name="node-1", eligibility="eligible")
+    nomad("nomad_node", name="node-2", eligibility="ineligible")
+    (group,) = JOB["TaskGroups"]
+    disk = {"SizeMB": 150, "Sticky": True, "Migrate": True}
+    ask("jobs", "POST", {"Job": {**JOB, "TaskGroups": [{**group, "EphemeralDisk": disk}]}})
+    eventually(lambda: [one["ID"] for one in alive(ask) if one["ID"] != running["ID"]] and len(alive(ask)) == 1)
+    nomad("nomad_node", name="node-1", eligibility="ineligible")
+    nomad("nomad_node", name="node-2", eligibility="eligible")
+    for _ in range(2):
+        begun = nomad("nomad_surge", name="node-1", wait_timeout=60)
+        assert (begun["changed"], begun["jobs"]) == (False, ["default/surge"])
+    assert (nodes(ask), records(ask)) == (["node-1"], [("default/surge", "node-1")])
+    nomad("nomad_node", name="node-1", drain=True, wait_timeout=60)
+    after = nomad("nomad_surge", name="node-1", wait_timeout=60)
+    assert after["jobs"] == ["default/surge"]
+    assert nodes(ask) == ["node-2"]
+    nomad("nomad_surge", name="node-1", state="absent")
+    assert (ask("job/surge")["TaskGroups"][0]["Count"], records(ask)) == (1, [])
+
+
+def test_nobody_waits_for_a_place_that_is_not_there(nomad: Any, ask: Ask, running: dict[str, Any]) -> None:
+    nomad("nomad_surge", name="node-1", wait_timeout=60)
+    nomad("nomad_node", name="node-2", drain=True, drain_deadline=5, wait_timeout=60)
+    nomad("nomad_node", name="node-1", drain=True, drain_deadline=5, wait_timeout=60)
+    began = time.monotonic()
+    done = nomad("nomad_surge", name="node-1", required=False, wait_timeout=600)
+    assert time.monotonic() - began < 60
+    assert [one["job"] for one in done["left"]] == ["default/surge"]
+    nomad("nomad_node", name="node-2", drain=False, eligibility="eligible")
 
 
 @pytest.mark.parametrize("killed", [True, False])

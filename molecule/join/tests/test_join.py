@@ -415,7 +415,7 @@ def test_port_report_names_what_a_firewall_drops(site: Operator, walton: dict[st
         node.run(f"iptables -D {rule}")
     text = (site.directory / "inventory" / ".federation" / "walton-ports.csv").read_text(encoding="utf-8")
     rows = [line.split(",")[:7] for line in text.splitlines()[1:]]
-    closed = ["walton-server", "walton-compute", f"{PREFIX}.4.21", "20000", "tcp", "open", "closed"]
+    closed = ["walton-server", "walton-compute", f"{PREFIX}.4.21", "20000", "tcp", "closed", "open"]
     assert [row for row in rows if row[5] != row[6]] == [closed]
     words = f"walton-compute ({PREFIX}.4.21) port 20000 TCP is closed from walton-server and should be open"
     assert words in run.text

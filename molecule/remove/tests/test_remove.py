@@ -325,8 +325,10 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[tuple[str, str], dic
     directory = tmp_path_factory.mktemp("pair") / "inventory"
     shutil.copytree(Path(REPOSITORY) / "inventories" / "local-walton", directory)
     text = (directory / "walton.yml").read_text(encoding="utf-8")
-    assert text.count("node_roles: [compute]") == 1
-    (directory / "walton.yml").write_text(text.replace("[compute]", "[ingress, compute]"), encoding="utf-8")
+    for roles in ("[compute]", "[ingress]"):
+        assert text.count(f"node_roles: {roles}") == 1
+        text = text.replace(f"node_roles: {roles}", "node_roles: [ingress, compute]")
+    (directory / "walton.yml").write_text(text, encoding="utf-8")
     more = ("-i", str(directory))
     execute(["ansible-playbook", *INVENTORIES, *more, "testbed/create.yml"])
     play("imagine.platform.deploy", *more)
@@ -356,7 +358,7 @@ def test_one_of_two_consul_servers(
     with Load([module_behind(federation, other, "moves")]) as load:
         load.settle()
         # Without force: while both are there, one can hand its vote over.
-        done = remove(leader.name, arguments=more)
+        done = remove(leader.name, arguments=more, node_remove_drain_deadline=300)
         load.wait(5)
     record("remove", "the node that serves a module", seconds=done.seconds, requests=load.summaries())
     assert load.failures() == [], load.bursts()

@@ -90,8 +90,8 @@ def test_clients_do_not_overtake_servers_outside_of_the_run() -> None:
 
 
 def test_servers_do_not_leave_clients_of_joined_sites_behind() -> None:
-    wanted = {"nomad": "1.11.3"}
-    nodes = [node("ifca-server", "server", wanted=wanted), node("ifca-compute", wanted=wanted)]
+    versions = {"running": {"nomad": "1.10.5"}, "wanted": {"nomad": "1.11.3"}}
+    nodes = [node("ifca-server", "server", **versions), node("ifca-compute", **versions)]
     listed = [("ifca-compute", "ifca", "1.8.4"), ("walton-1", "walton", "1.8.4"), ("walton-2", "walton", "1.8.4")]
     clients = [dict(zip(("name", "datacenter", "version"), one, strict=True)) for one in listed]
     # A node of the run is upgraded with it, one of the same name at another site is not.
@@ -102,6 +102,8 @@ def test_servers_do_not_leave_clients_of_joined_sites_behind() -> None:
     )
     assert len(refusals(nodes, {}, [{**clients[0], "datacenter": "walton"}])) == 1
     assert refusals(nodes[1:], {}, clients) == []
+    # An upgrade of something else makes nothing worse.
+    assert refusals([{**nodes[0], "running": versions["wanted"]}], {}, clients) == []
 
 
 def test_batches_take_a_share_of_each_site() -> None:
