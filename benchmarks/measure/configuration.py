@@ -203,6 +203,7 @@ def nomad(node: Node, nodes: list[Node]) -> Json:
             **{f"{kind}_gc_threshold": "48h" for kind in ("job", "eval", "batch_eval", "deployment")},
             "server_join": join,
         }
+        result["autopilot"] = {"last_contact_threshold": "500ms"}
     if node.runs_jobs:
         docker = {
             "allow_privileged": True,
