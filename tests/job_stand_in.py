@@ -149,7 +149,7 @@ class JobNomad(Nomad):
                 **copy.deepcopy(self.fate),
             }
         ]
-        return {"EvalID": "evaluation"}
+        return {"EvalID": "evaluation", "JobModifyIndex": self.index}
 
 
 @contextmanager

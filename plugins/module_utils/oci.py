@@ -873,7 +873,8 @@ class _Stream:
         self._report(self._at)
         block = self._file.read(min(size if size > 0 else BLOCK, self._end - self._at))
         if not block and self._at < self._end:
-            raise OSError(f"the file became shorter: {self._end - self._at} bytes are missing")
+            # No fault of the connection, which an OSError would be taken for: to send it again does not help.
+            raise RegistryError(f"the file became shorter: {self._end - self._at} bytes are missing", "file")
         self._at += len(block)
         return block
 

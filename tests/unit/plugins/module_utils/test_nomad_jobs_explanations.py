@@ -143,7 +143,7 @@ def test_room_is_waited_for_unless_that_is_not_wanted() -> None:
     full = evaluation(10, NodesEvaluated=1, NodesExhausted=1, DimensionExhausted={"memory": 1})
     error = refusal(False, evaluations=[full])
     assert (error.kind, str(error)) == ("room", "for want of memory")
-    assert refusal(True, evaluations=[full]).kind == "timeout"
+    assert refusal(True, evaluations=[full]).kind == "late"
     # Where no node could take it there is no room to wait for.
     filtered = evaluation(10, NodesEvaluated=1, NodesFiltered=1)
     assert refusal(False, evaluations=[filtered]).kind == "placement"
