@@ -81,8 +81,7 @@ def asked_for(part: Mapping[str, Any]) -> Json:
 
 def essence(job: Mapping[str, Any]) -> str:
     """A digest of what somebody asked for with a job."""
-    plain = asked_for(job)
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(asked_for(job), sort_keys=True).encode()).hexdigest()
 
 
 def counts_of(job: Mapping[str, Any]) -> dict[str, int]:

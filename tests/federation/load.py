@@ -18,13 +18,14 @@ import ssl
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clients import build_module
-from federation import REPOSITORY, Federation
+from federation import REPOSITORY, Federation, Node
 from runs import play
 
 CHECKOUT = Path(REPOSITORY)
@@ -68,12 +69,17 @@ def purge_jobs(federation: Federation) -> None:
         assert federation.nomad(path, token, method="DELETE").status == 200
 
 
+def module_behind(federation: Federation, nodes: Sequence[Node], name: str) -> Target:
+    """A module as users reach it, behind ingress nodes of its site."""
+    base = federation.variables["federation_vos"][0]["base_domain"]
+    host = f"api-{name}.{nodes[0].variables['site_domain']}-{base}"
+    return Target(nodes[0].site, host, tuple(node.address for node in nodes), federation.ca("ingress"))
+
+
 def module_at(federation: Federation, site: str) -> Target:
     """The module that deploy_module deployed at a site, behind all ingress nodes of the site."""
     nodes = [node for node in federation.having("ingress") if node.site == site]
-    base = federation.variables["federation_vos"][0]["base_domain"]
-    name = f"api-{module_name(site)}.{nodes[0].variables['site_domain']}-{base}"
-    return Target(site, name, tuple(node.address for node in nodes), federation.ca("ingress"))
+    return module_behind(federation, nodes, module_name(site))
 
 
 @dataclass(frozen=True)

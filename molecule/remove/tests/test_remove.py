@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from clients import image, until
 from federation import INVENTORIES, REPOSITORY, Federation, Node, connect, evaluated
-from load import Load, Target, allocations, restarts, undisturbed
+from load import Load, Target, allocations, module_behind, restarts, undisturbed
 from machines import containers, docker
 from runs import Run, execute, kill_at, play
 from scenario_figures import record
@@ -205,20 +205,12 @@ def jobs(state: State, reference: str) -> Iterator[Jobs]:
         state.nomad(f"/v1/job/{one['ID']}?purge=true&namespace={one['Namespace']}", "DELETE")
 
 
-def module_behind(federation: Federation, ingress: Node, name: str) -> Target:
-    """A module as users reach it, behind one ingress node of its site."""
-    base = federation.variables["federation_vos"][0]["base_domain"]
-    host = f"api-{name}.{ingress.variables['site_domain']}-{base}"
-    return Target(ingress.site, host, (ingress.address,), federation.ca("ingress"))
-
-
 @pytest.fixture(scope="module")
 def digits(federation: Federation, jobs: Jobs) -> Target:
     """A module that users ask at ifca while other nodes go."""
     play("testbed/demo.yml", demo_name="removal", demo_site="ifca")
-    target = module_behind(
-        federation, next(one for one in federation.having("ingress") if one.site == "ifca"), "removal"
-    )
+    ingress = next(one for one in federation.having("ingress") if one.site == "ifca")
+    target = module_behind(federation, [ingress], "removal")
     record("remove", "undisturbed", requests=undisturbed([target], seconds=30))
     return target
 
@@ -355,7 +347,7 @@ def test_one_of_two_consul_servers(
     play("testbed/demo.yml", *more, demo_name="moves", demo_site="walton")
     state.eligible(other.name, True)
     assert [one.node for one in allocations(federation).values()] == [leader.name]
-    with Load([module_behind(federation, other, "moves")]) as load:
+    with Load([module_behind(federation, [other], "moves")]) as load:
         load.settle()
         # Without force: while both are there, one can hand its vote over.
         done = remove(leader.name, arguments=more, node_remove_drain_deadline=300)
