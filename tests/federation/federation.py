@@ -221,6 +221,23 @@ def ask(
 
 
 @functools.cache
+def consul_tokens(secrets: dict[str, Any], site: str) -> dict[str, str]:
+    """The tokens of a site's Consul that exist, by name."""
+    values = secrets["sites"][site]
+    found = {"management": values["consul_management_token"]}
+    for node, tokens in values["consul_tokens"].items():
+        found.update({f"{purpose} on {node}": token for purpose, token in tokens.items()})
+    return found
+
+
+def issuers(node: Node) -> str:
+    """All that a node trusts."""
+    files = ["/etc/nomad.d/tls/ca.pem", "/etc/nomad.d/consul-ca.pem", "/etc/consul.d/tls/ca.pem"]
+    if "ingress" in node.roles:
+        files += ["/etc/traefik/consul-ca.pem", "/etc/traefik/certificates/ca.pem"]
+    return str(node.run(f"cat {' '.join(files)}"))
+
+
 def node_names() -> list[str]:
     """Return the names of the nodes, for tests that run once a node."""
     done = subprocess.run(

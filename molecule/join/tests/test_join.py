@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import yaml
 from clients import PlatformApi, image, until
-from federation import Federation, Node, ask
+from federation import Federation, Node, ask, consul_tokens, issuers
 from load import (
     Load,
     Target,
@@ -780,6 +780,61 @@ def trusted(walton: dict[str, Node]) -> list[str]:
     """Certificates of the authorities that the site's Nomad trusts."""
     text = walton["walton-compute"].run("cat /etc/nomad.d/tls/ca.pem")
     return re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL)
+
+
+def assert_own_consul(server: Node, before: Json, after: Json, names: dict[str, Node]) -> None:
+    """What the site's Consul takes: all that is new, and nothing that was before."""
+    old, new = consul_tokens(before, "walton"), consul_tokens(after, "walton")
+    listed = [token["Description"] for token in server.consul("/v1/acl/tokens", new["management"]).json()]
+    # A node that has no ingress has no token for Traefik.
+    assert set(new) - set(listed) == {"traefik on walton-compute"}
+    for name in set(new) & set(listed):
+        assert server.consul("/v1/acl/token/self", new[name]).status == 200, name
+    for name, secret in old.items():
+        assert server.consul("/v1/acl/token/self", secret).status == 403, name
+    own, previous = after["sites"]["walton"], before["sites"]["walton"]
+    [ring] = server.consul("/v1/operator/keyring", new["management"]).json()
+    assert ring["PrimaryKeys"] == ring["Keys"] == {own["consul_gossip_key"]: len(names)}
+    for name, node in names.items():
+        trusts = issuers(node)
+        assert own["consul_ca"]["certificate"] in trusts, name
+        assert previous["consul_ca"]["certificate"] not in trusts, name
+        files = node.run("cat /etc/consul.d/secrets.json /etc/nomad.d/*.json /var/lib/consul/serf/local.keyring")
+        assert not [secret for secret in (*old.values(), previous["consul_gossip_key"]) if secret in files], name
+
+
+def test_the_site_replaces_what_is_its_own(
+    site: Operator, federation: Federation, walton: dict[str, Node], story: Json
+) -> None:
+    """Its Consul belongs to its operator, who replaces all its secrets while a module of the site is asked."""
+    server = walton["walton-server"]
+    before, running = site.secrets(), allocations(federation)
+    site.refused("needs rights over the whole federation", "imagine.platform.rotate_certificates")
+    site.refused(
+        "federation_scope is site, and nomad in rotation_parts belongs to the whole federation",
+        "imagine.platform.rotate_ca",
+        rotation_parts=["nomad", "consul"],
+    )
+    site.play("imagine.platform.rotate_tokens", "--check")
+    assert site.secrets() == before
+    for what in ("gossip_key", "tokens", "ca"):
+        with Load([Target("walton", story["module"], (server.address,), federation.ca("ingress"))]) as load:
+            load.settle()
+            began = time.monotonic()
+            site.play(f"imagine.platform.rotate_{what}")
+            seconds = time.monotonic() - began
+            load.wait(5)
+        record("join", f"the site itself runs rotate_{what}", seconds=seconds, requests=load.summaries())
+        assert load.failures() == [], load.bursts()
+    after = site.secrets()
+    assert_own_consul(server, before, after, walton)
+    # What is the federation's is as it was, and there is nothing left to be done.
+    assert {key: after[key] for key in ("nomad", "ingress", "membership")} == {
+        key: before[key] for key in ("nomad", "ingress", "membership")
+    }
+    assert not after.get("rotations")
+    assert site.play("imagine.platform.deploy").changes == 0
+    assert disturbed(running, allocations(federation)) == {}
 
 
 def test_the_site_follows_when_authorities_are_replaced(

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 from clients import run_module
-from federation import Federation, Node
+from federation import Federation, Node, consul_tokens, issuers
 from load import (
     CHECKOUT,
     Load,
@@ -235,15 +235,6 @@ def test_gossip_keys(federation: Federation, under_load: Callable[..., str]) -> 
     assert_new_jobs_are_served(federation)
 
 
-def consul_tokens(secrets: dict[str, Any], site: str) -> dict[str, str]:
-    """The tokens of a site's Consul that exist, by name."""
-    values = secrets["sites"][site]
-    found = {"management": values["consul_management_token"]}
-    for node, tokens in values["consul_tokens"].items():
-        found.update({f"{purpose} on {node}": token for purpose, token in tokens.items()})
-    return found
-
-
 def nomad_tokens(secrets: dict[str, Any]) -> dict[str, str]:
     return {"management": secrets["nomad"]["management_token"], **secrets["nomad"]["tokens"]}
 
@@ -287,14 +278,6 @@ def test_tokens(federation: Federation, under_load: Callable[..., str]) -> None:
     assert nomad_tokens(load_secrets(federation)) == new
     assert_finished(federation)
     assert_new_jobs_are_served(federation)
-
-
-def issuers(node: Node) -> str:
-    """All that a node trusts."""
-    files = ["/etc/nomad.d/tls/ca.pem", "/etc/nomad.d/consul-ca.pem", "/etc/consul.d/tls/ca.pem"]
-    if "ingress" in node.roles:
-        files += ["/etc/traefik/consul-ca.pem", "/etc/traefik/certificates/ca.pem"]
-    return str(node.run(f"cat {' '.join(files)}"))
 
 
 def authorities(federation: Federation) -> dict[str, str]:

@@ -46,6 +46,43 @@ def test_gossip_keys(tmp_path: Path, whole: bool, expected: Any) -> None:
     assert rotation(tmp_path, "gossip", whole=whole) == expected
 
 
+@pytest.mark.parametrize("nodes", ["w,c", "c"])
+def test_a_site_of_its_own_replaces_what_its_consul_has(tmp_path: Path, nodes: str) -> None:
+    hosts = {
+        "w": {"site_name": "walton", "node_roles": ["ingress"]},
+        "c": {"site_name": "walton", "node_roles": ["compute"]},
+    }
+    given = {
+        "federation_scope": "site",
+        "federation_name": "imagine",
+        "federation_secrets": {},
+        "rotation_kind": "tokens",
+        "_rotation_step": "begin",
+    }
+    found = evaluate(
+        "rotation",
+        tmp_path,
+        given,
+        hosts,
+        nodes,
+        gossip="_rotation_secrets_gossip",
+        authorities="_rotation_secrets_ca",
+        tokens="_rotation_secrets_tokens",
+        of_nomad="_rotation_nomad_due",
+        lacking="_rotation_lacking",
+    )
+    own = {node: {purpose: {"type": "uuid"} for purpose in ("agent", "nomad", "traefik")} for node in hosts}
+    management = {"consul_management_token": {"type": "uuid"}} if nodes == "w,c" else {}
+    assert found == {
+        "gossip": {"sites": {"walton": {"consul_gossip_key": GOSSIP}}},
+        "authorities": {"sites": {"walton": {"consul_ca": {"type": "ca", "common_name": "imagine walton Consul CA"}}}},
+        "tokens": {"sites": {"walton": {**management, "consul_tokens": own}}, "nomad": {"tokens": {}}},
+        "of_nomad": [],
+        # A run on some of its nodes is refused.
+        "lacking": [] if nodes == "w,c" else ["w"],
+    }
+
+
 def test_authorities(tmp_path: Path) -> None:
     def authority(name: str) -> dict[str, str]:
         return {"type": "ca", "common_name": f"imagine {name}"}
