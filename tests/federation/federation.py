@@ -220,7 +220,6 @@ def ask(
     return answer
 
 
-@functools.cache
 def consul_tokens(secrets: dict[str, Any], site: str) -> dict[str, str]:
     """The tokens of a site's Consul that exist, by name."""
     values = secrets["sites"][site]
@@ -238,6 +237,7 @@ def issuers(node: Node) -> str:
     return str(node.run(f"cat {' '.join(files)}"))
 
 
+@functools.cache
 def node_names() -> list[str]:
     """Return the names of the nodes, for tests that run once a node."""
     done = subprocess.run(
