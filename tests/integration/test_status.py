@@ -53,6 +53,8 @@ def inventory(tmp_path: Path, hanging: int) -> Path:
             "hosts": {"incd-server": {"ansible_connection": "local", "node_roles": ["server", "ingress"]}},
         },
     }
+    # With pipelining Ansible may tell, where ssh ends early, of a module that it could not send, not what ssh said.
+    sites["site_ifca"]["vars"]["ansible_pipelining"] = False
     for site in sites.values():
         site["vars"]["site_vos"] = ["vo.one"]
         for host in site["hosts"].values():
@@ -102,12 +104,8 @@ def test_machines_that_are_gone_are_findings(inventory: Path) -> None:
     # Without the authority's certificate no server can be verified.
     assert any(re.search(r"^federation: Nomad cannot be asked: nomad_ca_cert is .* no such file", one) for one in lines)
     (gone,) = [line for line in lines if line.startswith("site ifca:")]
-    # Where ssh ends before Ansible has handed it the module, Ansible tells of that instead of what ssh said.
-    reasons = (
-        "ssh: connect to host 127.0.0.1 port 1: Connection refused)",
-        "Data could not be sent to remote host '127.0.0.1'. Make sure this host can be reached over SSH: ",
-    )
-    assert any(f"none of its 2 nodes can be reached ({reason}" in gone for reason in reasons), gone
+    refused = "Failed to connect to the host via ssh: ssh: connect to host 127.0.0.1 port 1: Connection refused"
+    assert f"none of its 2 nodes can be reached ({refused})" in gone
     assert "incd-server: Nomad is not installed" in lines
     assert "The federation is NOT healthy" in done.stdout
     for line in report["findings"]:
