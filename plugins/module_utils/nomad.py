@@ -38,6 +38,8 @@ Json = dict[str, Any]
 
 # Nomad answers so for as long as there is no leader; nothing has been written then.
 NO_LEADER_WORDS = ("no cluster leader", "no path to region", "no servers", "not ready to serve consistent reads")
+# A server keeps connections to the others, and finds that one ended with the other's restart when it uses it next.
+BROKEN_CONNECTION_WORDS = ("rpc error: stream closed", "rpc error: eof", "rpc error: session shutdown")
 RETRY_SECONDS = 0.25
 PIECE = 1 << 20
 # How often to begin again where somebody else wrote at the same time.
@@ -213,15 +215,18 @@ class NomadClient:
     ) -> tuple[Any, int]:
         """Decoded answer and its index; C(what) says in an error what was being done.
 
-        C(accept) names statuses of failures that are no error here.
+        C(accept) names statuses of failures that are no error here; C(retry) says whether a leader is waited for.
         """
         self._doing[:] = [what]
         deadline = time.monotonic() + self.timeout
+        # What was written over a connection that then ended may have been written.
+        transient = {"no_leader"} if retry else set()
+        transient |= {"broken_connection"} if method == "get" else set()
         while True:
             try:
                 return self._request(method, path, what, body, params, timeout or self.timeout, text, accept)
             except NomadError as error:
-                if not retry or error.kind != "no_leader" or time.monotonic() + RETRY_SECONDS >= deadline:
+                if error.kind not in transient or time.monotonic() + RETRY_SECONDS >= deadline:
                     raise
                 time.sleep(RETRY_SECONDS)
 
@@ -351,6 +356,13 @@ class NomadClient:
                 f"Nomad at {self.address} has no leader ({said}) while {what}: check that a majority of the servers "
                 "runs and reaches one another.",
                 "no_leader",
+                status,
+                words,
+            )
+        if any(part in lower for part in BROKEN_CONNECTION_WORDS):
+            return NomadError(
+                f"Nomad at {self.address} lost its connection to another server ({said}) while {what}: run again.",
+                "broken_connection",
                 status,
                 words,
             )

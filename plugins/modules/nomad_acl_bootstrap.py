@@ -77,7 +77,7 @@ from ansible_collections.imagine.platform.plugins.module_utils.nomad import (
 
 RETRY_SECONDS = 0.5
 # A server that is still starting fails so; a wrong certificate, for one, does not go away by waiting.
-TRANSIENT = ("connection", "timeout", "no_leader")
+TRANSIENT = ("connection", "timeout", "no_leader", "broken_connection")
 
 
 def find_token(client: NomadClient) -> Json | None:

@@ -302,7 +302,7 @@ class Nodes(ObjectType):
                 "client/metadata", f"reading the metadata of node '{node['Name']}'", params={"node_id": node["ID"]}
             )["Meta"]
         except NomadError as error:
-            if error.kind not in ("not_found", "server"):
+            if error.kind not in ("not_found", "server", "broken_connection"):
                 raise
             meta = node["Meta"]
         return {key: meta.get(key) for key in item["meta"]}

@@ -92,6 +92,8 @@ def failure(server: Server) -> Callable[..., NomadError]:
         (409, "", "conflict", "run again"),
         (500, "cas conflict", "conflict", "run again"),
         (500, "No cluster leader", "no_leader", "majority of the servers"),
+        (500, "rpc error: stream closed", "broken_connection", "another server (500 rpc error: stream closed)"),
+        (500, "rpc error: EOF", "broken_connection", "run again"),
         (400, "ACL support disabled", "acl_disabled", "acl.enabled"),
         (400, "bad\n input", "bad_request", "refused (400 bad input)"),
         (400, "Client sent an HTTP request to an HTTPS server.", "tls", "write it with https://"),
@@ -129,8 +131,15 @@ def test_waits_for_a_leader(server: Server) -> None:
     assert len(server.asked) == 3
 
 
-def test_does_not_repeat_what_may_have_been_done(server: Server) -> None:
-    server.answers = [(500, {}, b"leadership lost while committing log"), (200, {}, b"{}")]
+def test_reads_again_where_another_server_was_restarted(server: Server) -> None:
+    server.answers = [(500, {}, b"rpc error: stream closed"), (500, {}, b"rpc error: EOF"), (200, {}, b'{"a": 1}')]
+    assert NomadClient(server.address, timeout=5).get("thing", "reading", retry=False) == {"a": 1}
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("words", [b"leadership lost while committing log", b"rpc error: stream closed"])
+def test_does_not_repeat_what_may_have_been_done(server: Server, words: bytes) -> None:
+    server.answers = [(500, {}, words), (200, {}, b"{}")]
     with pytest.raises(NomadError):
         NomadClient(server.address, timeout=5).post("thing", "writing", {})
     assert len(server.asked) == 1
