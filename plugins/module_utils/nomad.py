@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,9 @@ Json = dict[str, Any]
 # Nomad answers so for as long as there is no leader; nothing has been written then.
 NO_LEADER_WORDS = ("no cluster leader", "no path to region", "no servers", "not ready to serve consistent reads")
 # A server keeps connections to the others, and finds that one ended with the other's restart when it uses it next.
-BROKEN_CONNECTION_WORDS = ("rpc error: stream closed", "rpc error: eof", "rpc error: session shutdown")
+BROKEN_CONNECTION = re.compile(
+    r"rpc error: (.*: )?(stream closed|eof|session shutdown|connection reset by peer|broken pipe)\b", re.IGNORECASE
+)
 RETRY_SECONDS = 0.25
 PIECE = 1 << 20
 # How often to begin again where somebody else wrote at the same time.
@@ -220,14 +223,16 @@ class NomadClient:
         self._doing[:] = [what]
         deadline = time.monotonic() + self.timeout
         # What was written over a connection that then ended may have been written.
-        transient = {"no_leader"} if retry else set()
-        transient |= {"broken_connection"} if method == "get" else set()
+        reads_again = method == "get"
         while True:
             try:
                 return self._request(method, path, what, body, params, timeout or self.timeout, text, accept)
             except NomadError as error:
-                if error.kind not in transient or time.monotonic() + RETRY_SECONDS >= deadline:
+                again = (retry and error.kind == "no_leader") or (reads_again and error.kind == "broken_connection")
+                if not again or time.monotonic() + RETRY_SECONDS >= deadline:
                     raise
+                # Once, where the answer is wanted soon: there may be several such connections.
+                reads_again = retry
                 time.sleep(RETRY_SECONDS)
 
     def _request(
@@ -359,9 +364,9 @@ class NomadClient:
                 status,
                 words,
             )
-        if any(part in lower for part in BROKEN_CONNECTION_WORDS):
+        if BROKEN_CONNECTION.search(words):
             return NomadError(
-                f"Nomad at {self.address} lost its connection to another server ({said}) while {what}: run again.",
+                f"Nomad at {self.address} lost its connection to another agent ({said}) while {what}: run again.",
                 "broken_connection",
                 status,
                 words,

@@ -344,7 +344,7 @@ class Nodes(ObjectType):
                 {"NodeID": node["ID"], "Meta": meta},
             )
         except NomadError as error:
-            if error.kind != "not_found":
+            if error.kind not in ("not_found", "broken_connection"):
                 raise
             raise NomadError(
                 f"Nomad's servers cannot reach node '{node['Name']}' to set its metadata ({error.words}): check that "

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
 from bare import Bare
 
 from ansible_collections.imagine.platform.plugins.module_utils.certificates import (
@@ -377,18 +378,16 @@ def test_joining_in_check_mode(site: Bare) -> None:
     assert secrets.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    "playbook",
-    [
-        *["backup", "node_remove", "node_test", "reboot", "restore", "rotate_certificates", "site_remove"],
-        *["status", "upgrade"],
-    ],
-)
+@pytest.mark.parametrize("playbook", ["backup", "node_test", "reboot", "restore", "site_remove", "status", "upgrade"])
 def test_what_only_the_federation_may_do(tmp_path: Path, playbook: str) -> None:
     refused_by_site(tmp_path, playbook, "needs rights over the whole federation")
 
 
-@pytest.mark.parametrize("playbook", ["rotate_ca", "rotate_gossip_key", "rotate_tokens"])
+def test_what_the_federation_signs(tmp_path: Path) -> None:
+    refused_by_site(tmp_path, "rotate_certificates", "only the federation signs certificates of Nomad")
+
+
+@pytest.mark.parametrize("playbook", ["node_remove", "rotate_ca", "rotate_gossip_key", "rotate_tokens"])
 def test_what_a_site_may_do_once_it_has_joined(tmp_path: Path, playbook: str) -> None:
     refused_by_site(tmp_path, playbook, "knows of no federation yet: run site_request")
 
@@ -421,3 +420,56 @@ def refused_by_site(tmp_path: Path, playbook: str, sentence: str) -> None:
     assert sentence in said, said[-3000:]
     assert "changed=0" in said
     assert "unreachable=1" not in said
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, "node_remove_nodes is empty"),
+        ({"node_remove_nodes": "w, lost, typo"}, "node_remove_nodes has typo, neither in the inventory nor known to"),
+        ({"node_remove_nodes": ["w", "w2"]}, "has all nodes of site walton: to leave, ask the federation's operator"),
+        # Nothing of the platform is on this machine.
+        ({"node_remove_nodes": "lost"}, "No Consul of w, w2 answers (consul_ca_cert is"),
+        ({"node_remove_site": "walton"}, "needs rights over the whole federation"),
+    ],
+)
+def test_nodes_that_a_site_cannot_have_forgotten(tmp_path: Path, given: Json, sentence: str) -> None:
+    settings = {f"federation_{name}": "x" for name in ("name", "region", "environment")}
+    tokens = {name: {"agent": f"token of {name}"} for name in ("w", "lost")}
+    values = {
+        "membership": json.dumps({"settings": {**settings, "federation_vos": [], "servers": []}, "credentials": {}}),
+        "sites": {"walton": {"consul_management_token": "token of all", "consul_tokens": tokens}},
+    }
+    secrets = tmp_path / "secrets.yml"
+    secrets.write_bytes(VaultLib([("default", VaultSecret(b"x"))]).encrypt(yaml.safe_dump(values).encode()))
+    before = secrets.read_bytes()
+    local = {"ansible_connection": "local", "ansible_become": False, "node_roles": ["ingress"]}
+    variables = {
+        "site_name": "walton",
+        "federation_scope": "site",
+        "federation_secrets_file": str(secrets),
+        "ansible_python_interpreter": sys.executable,
+    }
+    (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"vars": variables, "hosts": {"w": local, "w2": local}}}))
+    (tmp_path / "password").write_text("x")
+    done = subprocess.run(
+        [
+            *[Path(sys.executable).with_name("ansible-playbook"), "-i", tmp_path / "hosts.yml"],
+            *["imagine.platform.node_remove", "--extra-vars", json.dumps(given)],
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=CHECKOUT,
+        env={
+            **without_password(),
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_VAULT_PASSWORD_FILE": str(tmp_path / "password"),
+        },
+    )
+    said = " ".join(done.stdout.split()).replace("''", "'")
+    assert sentence in said, said[-3000:] + done.stderr
+    assert "token of" not in done.stdout
+    assert done.returncode != 0
+    assert secrets.read_bytes() == before

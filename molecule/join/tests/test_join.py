@@ -809,11 +809,11 @@ def test_the_site_replaces_what_is_its_own(
     """Its Consul belongs to its operator, who replaces all its secrets while a module of the site is asked."""
     server = walton["walton-server"]
     before, running = site.secrets(), allocations(federation)
-    site.refused("needs rights over the whole federation", "imagine.platform.rotate_certificates")
+    site.refused("only the federation signs certificates of Nomad", "imagine.platform.rotate_certificates")
     site.refused(
         "federation_scope is site, and nomad in rotation_parts belongs to the whole federation",
         "imagine.platform.rotate_ca",
-        rotation_parts=["nomad", "consul"],
+        rotation_parts="nomad,consul",
     )
     site.play("imagine.platform.rotate_tokens", "--check")
     assert site.secrets() == before
@@ -885,7 +885,38 @@ def test_the_site_follows_when_authorities_are_replaced(
     purge_jobs(federation)
 
 
-def test_the_site_leaves(operators: Operator, federation: Federation, walton: dict[str, Node]) -> None:
+def assert_own_consul_forgets(site: Operator, server: Node, gone: Node) -> None:
+    """What only the site's operator can take away: a node's place and tokens in the site's Consul."""
+    before = site.secrets()
+    node = {"node_remove_nodes": "walton-compute"}
+    site.refused(
+        "walton-compute is alive and would join again", "imagine.platform.node_remove", node_remove_timeout=4, **node
+    )
+    for wrong, sentence in (
+        ({"node_remove_nodes": "walton-compute,walton-other"}, "node_remove_nodes has walton-other, neither in"),
+        ({"node_remove_nodes": "walton-compute,walton-server"}, "has all nodes of site walton: to leave, ask"),
+        ({}, "node_remove_nodes is empty"),
+    ):
+        site.refused(sentence, "imagine.platform.node_remove", **wrong)
+    site.refused("needs rights over the whole federation", "imagine.platform.site_remove", site_remove_site="walton")
+    gone.run("systemctl disable --now consul")
+    assert site.play("imagine.platform.node_remove", "--check", **node).changes > 0
+    assert site.secrets() == before
+    removed = site.play("imagine.platform.node_remove", **node)
+    assert "have forgotten walton-compute" in removed.text
+    after, tokens = site.secrets(), consul_tokens(before, "walton")
+    assert list(after["sites"]["walton"]["consul_tokens"]) == ["walton-server"]
+    known = [one["Node"] for one in server.consul("/v1/catalog/nodes", tokens["management"]).json()]
+    members = [one["Name"] for one in server.consul("/v1/agent/members", tokens["management"]).json()]
+    assert known == members == ["walton-server"]
+    for name, secret in tokens.items():
+        if name != "traefik on walton-compute":
+            status = server.consul("/v1/acl/token/self", secret).status
+            assert status == (403 if name.endswith("walton-compute") else 200), name
+    assert site.play("imagine.platform.node_remove", **node).changes == 0
+
+
+def test_the_site_leaves(site: Operator, operators: Operator, federation: Federation, walton: dict[str, Node]) -> None:
     """Its operator stops the nodes, and the federation's, who cannot log in to them, takes it out."""
     leaving = {"site_remove_site": "walton", "site_remove_drain_deadline": 10, "site_remove_jobs": "stop"}
     operators.refused(
@@ -908,6 +939,7 @@ def test_the_site_leaves(operators: Operator, federation: Federation, walton: di
     assert "The Consul of site walton is its operator's" in one.text
     names = [node["name"] for node in json.loads(sites(federation)["site/walton"])["nodes"]]
     assert names == ["walton-server"]
+    assert_own_consul_forgets(site, walton["walton-server"], walton["walton-compute"])
     record("join", "leave", seconds=operators.play("imagine.platform.site_remove", **leaving).seconds)
     assert statuses() == set()
     assert "site/walton" not in sites(federation)

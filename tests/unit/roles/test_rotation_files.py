@@ -46,6 +46,12 @@ def test_gossip_keys(tmp_path: Path, whole: bool, expected: Any) -> None:
     assert rotation(tmp_path, "gossip", whole=whole) == expected
 
 
+def test_parts_may_be_given_as_text(tmp_path: Path) -> None:
+    both = {"nomad": {"gossip_key": GOSSIP}, "sites": {"ifca-imagine": {"consul_gossip_key": GOSSIP}}}
+    assert rotation(tmp_path, "gossip", rotation_parts="nomad, consul") == both
+    assert rotation(tmp_path, "gossip", rotation_parts="nomad") == {"nomad": both["nomad"]}
+
+
 @pytest.mark.parametrize("nodes", ["w,c", "c"])
 def test_a_site_of_its_own_replaces_what_its_consul_has(tmp_path: Path, nodes: str) -> None:
     hosts = {

@@ -92,8 +92,10 @@ def failure(server: Server) -> Callable[..., NomadError]:
         (409, "", "conflict", "run again"),
         (500, "cas conflict", "conflict", "run again"),
         (500, "No cluster leader", "no_leader", "majority of the servers"),
-        (500, "rpc error: stream closed", "broken_connection", "another server (500 rpc error: stream closed)"),
+        (500, "rpc error: stream closed", "broken_connection", "another agent (500 rpc error: stream closed)"),
         (500, "rpc error: EOF", "broken_connection", "run again"),
+        (500, "rpc error: read tcp 10.0.0.1:4647: connection reset by peer", "broken_connection", "run again"),
+        (500, "rpc error: dial tcp 10.0.0.1:4647: connect: connection refused", "server", "failed (500 rpc error"),
         (400, "ACL support disabled", "acl_disabled", "acl.enabled"),
         (400, "bad\n input", "bad_request", "refused (400 bad input)"),
         (400, "Client sent an HTTP request to an HTTPS server.", "tls", "write it with https://"),
@@ -133,8 +135,15 @@ def test_waits_for_a_leader(server: Server) -> None:
 
 def test_reads_again_where_another_server_was_restarted(server: Server) -> None:
     server.answers = [(500, {}, b"rpc error: stream closed"), (500, {}, b"rpc error: EOF"), (200, {}, b'{"a": 1}')]
-    assert NomadClient(server.address, timeout=5).get("thing", "reading", retry=False) == {"a": 1}
+    assert NomadClient(server.address, timeout=5).get("thing", "reading") == {"a": 1}
     assert len(server.asked) == 3
+
+
+def test_reads_again_only_once_where_the_answer_is_wanted_soon(server: Server) -> None:
+    server.answers = [(500, {}, b"rpc error: EOF")] * 2 + [(200, {}, b"{}")]
+    with pytest.raises(NomadError, match="run again"):
+        NomadClient(server.address, timeout=5).get("thing", "reading", retry=False)
+    assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize("words", [b"leadership lost while committing log", b"rpc error: stream closed"])
