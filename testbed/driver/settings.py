@@ -12,6 +12,8 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 VENV = CHECKOUT / ".venv"
+# Settings of somebody's own Ansible; those of ansible-galaxy may say where collections are to be had.
+FOREIGN = re.compile(r"ANSIBLE_(?!GALAXY_)")
 
 
 class SettingsError(Exception):
@@ -78,7 +80,8 @@ class Settings:
         """The environment of every program that the driver starts."""
         path = [str(VENV / "bin"), os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"]
         environment = {
-            **os.environ,
+            # With another collections path in the shell it would be another checkout that runs, or is tested.
+            **{key: value for key, value in os.environ.items() if not FOREIGN.match(key)},
             "PATH": os.pathsep.join(part for part in path if part),
             "LOCAL_FEDERATION": self.federation,
             "LOCAL_PREFIX": self.prefix,

@@ -116,6 +116,14 @@ def test_settings_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, variable:
         Settings.from_environment()
 
 
+def test_an_ansible_of_ones_own_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("COLLECTIONS_PATH", "CONFIG", "STDOUT_CALLBACK", "GALAXY_SERVER"):
+        monkeypatch.setenv(f"ANSIBLE_{name}", "elsewhere")
+    environment = Settings.from_environment().environment()
+    assert [key for key, value in environment.items() if value == "elsewhere"] == ["ANSIBLE_GALAXY_SERVER"]
+    assert environment["ANSIBLE_CONFIG"] == str(CHECKOUT / "ansible.cfg")
+
+
 def test_settings_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.startswith(("LOCAL_", "XDG_")):
