@@ -35,9 +35,30 @@ VO = {"name": "vo.imagine-ai.eu", "namespace": "imagine", "base_domain": "deploy
 Json = dict[str, Any]
 
 
-def without_password() -> dict[str, str]:
-    """The environment without a vault password of its own: with two of them ansible-vault asks which one to take."""
-    return {name: value for name, value in os.environ.items() if name != "ANSIBLE_VAULT_PASSWORD_FILE"}
+def write_secrets(path: Path, values: Json) -> None:
+    """A secrets file that the password x opens."""
+    path.write_bytes(VaultLib([("default", VaultSecret(b"x"))]).encrypt(yaml.safe_dump(values).encode()))
+    path.chmod(0o600)
+
+
+def play(inventory: Path, playbook: str, variables: Json, *arguments: Any) -> subprocess.CompletedProcess[str]:
+    """Run a playbook of the collection; it may fail."""
+    return subprocess.run(
+        [
+            *[Path(sys.executable).with_name("ansible-playbook"), "-i", inventory, f"imagine.platform.{playbook}"],
+            *["--extra-vars", json.dumps(variables), *arguments],
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=CHECKOUT,
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
+            "ANSIBLE_NOCOLOR": "1",
+        },
+    )
 
 
 class Federation:
@@ -61,22 +82,14 @@ class Federation:
         (inventory / "hosts.yml").write_text(
             json.dumps({"all": {"hosts": {"ifca-server": host}, "children": groups}}), encoding="utf-8"
         )
-        (directory / "password").write_text("x")
+        self.password = directory / "password"
+        self.password.write_text("x")
         secrets = {
             "nomad": {"ca": self.authority, "management_token": agent.token},
             "ingress": {"ca": new_authority("test ingress CA", 30)},
         }
         self.secrets = inventory / ".federation" / "secrets.yml"
-        self.secrets.write_text(yaml.safe_dump(secrets), encoding="utf-8")
-        subprocess.run(
-            [
-                *[Path(sys.executable).with_name("ansible-vault"), "encrypt", self.secrets],
-                *["--vault-password-file", directory / "password"],
-            ],
-            check=True,
-            capture_output=True,
-            env=without_password(),
-        )
+        write_secrets(self.secrets, secrets)
 
     def servers(self) -> list[str]:
         """Addresses of two servers, the first of which is down."""
@@ -86,23 +99,8 @@ class Federation:
 
     def admit(self, request: Path, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         extra = {"_federation_nomad_addresses": self.servers(), "membership_request_file": str(request), **variables}
-        return subprocess.run(
-            [
-                Path(sys.executable).with_name("ansible-playbook"),
-                *["-i", self.directory / "inventory", "imagine.platform.site_admit"],
-                *["--vault-password-file", self.directory / "password", "--extra-vars", json.dumps(extra)],
-                *arguments,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=CHECKOUT,
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-                "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
-                "ANSIBLE_NOCOLOR": "1",
-            },
+        return play(
+            self.directory / "inventory", "site_admit", extra, "--vault-password-file", self.password, *arguments
         )
 
 
@@ -247,7 +245,7 @@ def test_two_operators_at_once(federation: Federation, nomad: Callable[..., Any]
         [
             Path(sys.executable).with_name("ansible-playbook"),
             *["-i", federation.directory / "inventory", "imagine.platform.site_admit"],
-            *["--vault-password-file", federation.directory / "password", "--extra-vars"],
+            *["--vault-password-file", federation.password, "--extra-vars"],
             json.dumps(
                 {
                     "_federation_nomad_addresses": federation.servers(),
@@ -346,16 +344,7 @@ def test_joining_in_check_mode(site: Bare) -> None:
     path.write_text(membership.bundle_text(bundle), encoding="utf-8")
     secrets = site.inventory / ".federation" / "secrets.yml"
     secrets.parent.mkdir()
-    secrets.write_text(yaml.safe_dump({"operator": {**operator, "request": fingerprint}}), encoding="utf-8")
-    subprocess.run(
-        [
-            *[Path(sys.executable).with_name("ansible-vault"), "encrypt", secrets],
-            *["--vault-password-file", site.directory / "password"],
-        ],
-        check=True,
-        capture_output=True,
-        env=without_password(),
-    )
+    write_secrets(secrets, {"operator": {**operator, "request": fingerprint}})
     told = membership.spoken(membership.authority_fingerprint(bundle))
     extra = json.dumps({"membership_bundle_file": str(path), "membership_fingerprint": told})
     before = secrets.read_bytes()
@@ -405,17 +394,7 @@ def refused_by_site(tmp_path: Path, playbook: str, sentence: str) -> None:
         "site_remove_site": "walton",
         "restore_file": "x",
     }
-    done = subprocess.run(
-        [
-            *[Path(sys.executable).with_name("ansible-playbook"), "-i", inventory, f"imagine.platform.{playbook}"],
-            *["--extra-vars", json.dumps(given)],
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=CHECKOUT,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-    )
+    done = play(inventory, playbook, given)
     said = " ".join(done.stdout.split())
     assert sentence in said, said[-3000:]
     assert "changed=0" in said
@@ -441,7 +420,7 @@ def test_nodes_that_a_site_cannot_have_forgotten(tmp_path: Path, given: Json, se
         "sites": {"walton": {"consul_management_token": "token of all", "consul_tokens": tokens}},
     }
     secrets = tmp_path / "secrets.yml"
-    secrets.write_bytes(VaultLib([("default", VaultSecret(b"x"))]).encrypt(yaml.safe_dump(values).encode()))
+    write_secrets(secrets, values)
     before = secrets.read_bytes()
     local = {"ansible_connection": "local", "ansible_become": False, "node_roles": ["ingress"]}
     variables = {
@@ -451,23 +430,9 @@ def test_nodes_that_a_site_cannot_have_forgotten(tmp_path: Path, given: Json, se
         "ansible_python_interpreter": sys.executable,
     }
     (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"vars": variables, "hosts": {"w": local, "w2": local}}}))
-    (tmp_path / "password").write_text("x")
-    done = subprocess.run(
-        [
-            *[Path(sys.executable).with_name("ansible-playbook"), "-i", tmp_path / "hosts.yml"],
-            *["imagine.platform.node_remove", "--extra-vars", json.dumps(given)],
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=CHECKOUT,
-        env={
-            **without_password(),
-            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".collections"),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_VAULT_PASSWORD_FILE": str(tmp_path / "password"),
-        },
-    )
+    password = tmp_path / "password"
+    password.write_text("x")
+    done = play(tmp_path / "hosts.yml", "node_remove", given, "--vault-password-file", password)
     said = " ".join(done.stdout.split()).replace("''", "'")
     assert sentence in said, said[-3000:] + done.stderr
     assert "token of" not in done.stdout
