@@ -5,7 +5,11 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import ipaddress
+import itertools
+import os
+import random
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,16 +27,29 @@ CERTIFICATE_NAMES = (
 )
 
 
+# Linux gives ports from 32768 up to connections and to whoever asks for any, and Nomad those from 20000 up to its jobs.
+# One of these is still free when an agent comes to listen on it; each process of a test run has its own.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = range(10000 + WORKER, 20000, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+next_port = itertools.cycle(random.sample(PORTS, len(PORTS))).__next__
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Ports that nothing listens on now, over TCP and UDP."""
+    return list(itertools.islice(filter(free, iter(next_port, None)), count))
+
+
+def free(port: int) -> bool:
+    """Whether nothing listens on a port."""
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(type=kind) as one:
+                one.bind(("127.0.0.1", port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        raise
+    return True
 
 
 def write_certificates(directory: Path, dns_names: Sequence[str] = CERTIFICATE_NAMES) -> None:

@@ -324,7 +324,8 @@ def test_a_new_consul_server_needs_the_id_of_the_one_that_it_replaces(
     def start(name: str) -> ConsulAgent:
         agent = start_consul(tmp_path / name, os.environ["CONSUL_BINARY"])
         agent.token = token
-        assert not run_module("consul_acl", **agent.connection, timeout=START_SECONDS).get("failed"), agent.log
+        bootstrapped = run_module("consul_acl", **agent.connection, timeout=START_SECONDS)
+        assert not bootstrapped.get("failed"), (bootstrapped, agent.log)
         return agent
 
     def ask(agent: ConsulAgent, path: str, **more: Any) -> Any:

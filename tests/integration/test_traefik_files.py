@@ -27,6 +27,7 @@ import pytest
 import yaml
 from consul_agent import ConsulAgent, run
 from rendering import evaluate
+from throwaway import free_ports
 
 from ansible_collections.imagine.platform.plugins.module_utils.certificates import new_authority
 
@@ -45,12 +46,6 @@ ROUTERS = {
     }
 }
 Start = Callable[..., "Traefik"]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Traefik:
@@ -164,7 +159,7 @@ def traefik(tmp_path: Path) -> Iterator[Start]:
         )
         static = values["static"]
         for point in static["entryPoints"].values():
-            point["address"] = f"127.0.0.1:{free_port()}"
+            point["address"] = f"127.0.0.1:{free_ports(1)[0]}"
         static["providers"]["file"]["directory"] = str(tmp_path / "dynamic")
         if consul:
             static["providers"]["consulCatalog"]["endpoint"] |= {
@@ -308,7 +303,7 @@ def test_endpoint_wait_waits_for_traefik(traefik: Start, instances: list[str], r
     run_module("endpoint_wait", endpoints=endpoints, traefik_api=server.api, timeout=30)
     assert time.monotonic() - began >= 1.0
     # One that is down sends nothing anywhere.
-    nowhere = f"http://127.0.0.1:{free_port()}"
+    nowhere = f"http://127.0.0.1:{free_ports(1)[0]}"
     assert run_module("endpoint_wait", endpoints=endpoints, traefik_api=nowhere)["answering"] == ["module/api"]
 
 
