@@ -21,6 +21,7 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from bare import Bare
+from throwaway import free_ports
 
 from ansible_collections.imagine.platform.plugins.module_utils.certificates import (
     new_authority,
@@ -93,9 +94,7 @@ class Federation:
 
     def servers(self) -> list[str]:
         """Addresses of two servers, the first of which is down."""
-        with socket.socket() as down:
-            down.bind(("127.0.0.1", 0))
-            return [f"https://127.0.0.1:{down.getsockname()[1]}", self.agent.address]
+        return [f"https://127.0.0.1:{free_ports(1)[0]}", self.agent.address]
 
     def admit(self, request: Path, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         extra = {"_federation_nomad_addresses": self.servers(), "membership_request_file": str(request), **variables}

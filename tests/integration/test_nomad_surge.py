@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import example_playbook
 import pytest
 import requests
 from nomad_agent import AgentProcess, Server, client_beside
+from throwaway import free_ports
 
 from ansible_collections.imagine.platform.plugins.module_utils import nomad_surge
 
@@ -424,12 +424,9 @@ def maintain(directory: Path, agent: Any, *files: str, name: str = "node-1", **v
         json.dumps([{"hosts": name, "gather_facts": False, "any_errors_fatal": True, "tasks": roles}])
     )
     (directory / "nomad.pem").write_bytes((agent.directory / "ca.pem").read_bytes())
-    with socket.socket() as down:
-        down.bind(("127.0.0.1", 0))
-        addresses = [f"https://127.0.0.1:{down.getsockname()[1]}", agent.address]
     values = {
         # The first server of the federation is down.
-        "_federation_nomad_addresses": addresses,
+        "_federation_nomad_addresses": [f"https://127.0.0.1:{free_ports(1)[0]}", agent.address],
         "federation_ca_directory": str(directory),
         "federation_secrets": {"nomad": {"management_token": agent.token}},
         "maintenance_accept_outage": True,

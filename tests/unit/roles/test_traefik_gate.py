@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from throwaway import free_ports
 
 SCRIPT = Path(__file__).resolve().parents[3] / "roles" / "traefik" / "files" / "traefik_gate.py"
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -138,9 +139,7 @@ def test_at_the_first_start_its_own_files_are_enough(gate: Any, traefik: Traefik
 def test_without_an_answer_what_was_written_down_stays(gate: Any, traefik: Traefik) -> None:
     traefik.serve("a@file")
     gate.remember(traefik.url)
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        gate.remember(f"http://127.0.0.1:{closed.getsockname()[1]}")
+    gate.remember(f"http://127.0.0.1:{free_ports(1)[0]}")
     assert gate.expected() == {"http/a@file"}
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from harbor_standin.fixtures import harbor_certificate
+from throwaway import free_ports
 
 from ansible_collections.imagine.platform.plugins.module_utils import harbor
 from ansible_collections.imagine.platform.plugins.module_utils.harbor import (
@@ -279,11 +280,8 @@ def test_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_server_that_is_down() -> None:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
     with pytest.raises(HarborError, match="Connection refused") as caught:
-        HarborClient(f"http://127.0.0.1:{port}").get("thing", "asking")
+        HarborClient(f"http://127.0.0.1:{free_ports(1)[0]}").get("thing", "asking")
     assert caught.value.kind == "connection"
     with pytest.raises(HarborError, match="Cannot connect") as caught:
         HarborClient("http://registry.invalid").get("thing", "asking")

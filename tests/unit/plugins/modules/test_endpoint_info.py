@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from throwaway import free_ports
 
 Result = dict[str, Any]
 NAME = "api-digits.ifca-deployments.imagine.test"
@@ -184,10 +184,7 @@ def test_certificates(serve: Any, ask: Any, tmp_path: Path) -> None:
 
 def test_nobody_there(serve: Any, ask: Any) -> None:
     serve()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    assert "does not answer (Connection refused)." in ask(port, fails=True)["msg"]
+    assert "does not answer (Connection refused)." in ask(free_ports(1)[0], fails=True)["msg"]
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from throwaway import free_ports
 
 from ansible_collections.imagine.platform.plugins.module_utils import consul, nomad, oci
 
@@ -176,10 +176,7 @@ def test_none_is_missing() -> None:
 
 @modules
 def test_server_down(failure: Any, group: str, name: str) -> None:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    message = failure(group, name, f"http://127.0.0.1:{port}", "down")
+    message = failure(group, name, f"http://127.0.0.1:{free_ports(1)[0]}", "down")
     assert "onnect" in message
     assert "Connection refused" in message
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from throwaway import free_ports
 
 Run = Callable[..., dict[str, Any]]
 PATH = "/v1/status/leader"
@@ -18,9 +19,7 @@ PATH = "/v1/status/leader"
 @pytest.fixture
 def gone() -> str:
     """An address at which nothing listens."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{closed.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_ports(1)[0]}"
 
 
 @pytest.fixture

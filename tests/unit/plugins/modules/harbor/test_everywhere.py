@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from harbor_standin.server import CSRF, Fault, Standin
+from throwaway import free_ports
 
 ROOT = Path(__file__).resolve().parents[5]
 CALLS: dict[str, dict[str, Any]] = {
@@ -90,10 +90,7 @@ def test_account_without_the_right(harbor: Any, name: str) -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_server_down(harbor: Any, name: str) -> None:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    message = harbor(name, fails=True, harbor_url=f"http://127.0.0.1:{port}", **CALLS[name])["msg"]
+    message = harbor(name, fails=True, harbor_url=f"http://127.0.0.1:{free_ports(1)[0]}", **CALLS[name])["msg"]
     assert "Cannot connect" in message
     assert "Connection refused" in message
 
