@@ -52,6 +52,7 @@ class ActionModule(ActionBase):
                 "nomad": {"type": "path", "required": True},
                 "consul": {"type": "dict", "default": {}},
                 "secrets_file": {"type": "path", "required": True},
+                "complete": {"type": "bool", "default": True},
                 "keep": {"type": "int", "default": 0},
             },
         )
@@ -60,14 +61,13 @@ class ActionModule(ActionBase):
         if options["keep"] < 0:
             raise AnsibleActionFail(f"keep is {options['keep']}: give the number of backups that stay, or 0 for all.")
         now = datetime.datetime.now(datetime.timezone.utc)
-        path = os.path.join(directory, backups.file_name(self.federation, now))
+        path = os.path.join(directory, backups.file_name(self.federation, now, not options["complete"]))
         try:
             backup = {} if self._task.check_mode else self._save(options, path, now)
             present = os.listdir(directory) if os.path.isdir(directory) else []
             names = {*present, os.path.basename(path)}
-            removed = [
-                os.path.join(directory, name) for name in backups.surplus(self.federation, names, options["keep"], now)
-            ]
+            keep = options["keep"] if options["complete"] else 0
+            removed = [os.path.join(directory, name) for name in backups.surplus(self.federation, names, keep, now)]
             # Only now that the new one was read again. A run beside this one may have removed the same.
             for old in [] if self._task.check_mode else removed:
                 remove_quietly(old)

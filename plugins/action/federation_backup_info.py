@@ -34,6 +34,7 @@ def listing(directory: str, federation: str, names: Iterable[str], now: datetime
                 {
                     "path": path,
                     "size": os.path.getsize(path),
+                    "complete": not backups.is_partial(name),
                     "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
                     "age": math.floor((now - created).total_seconds()),
                 }

@@ -16,19 +16,22 @@ import json
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.imagine.platform.plugins.module_utils.consul_archive import DamagedError, inspect
 from ansible_collections.imagine.platform.plugins.module_utils.crud import Json
 from ansible_collections.imagine.platform.plugins.module_utils.raft_state import records, state_of
+from ansible_collections.imagine.platform.plugins.module_utils.rotation import ROTATED, look_up
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 NOMAD = "nomad.snap"
 SECRETS = "secrets.yml"
 SUFFIX = ".tar.vault"
+#: Before the suffix, in the name of a backup that lacks the state of some sites.
+PARTIAL = "-partial"
 _CONSUL = re.compile(r"consul/([a-z0-9-]+)\.snap")
 _TIME = "%Y%m%dT%H%M%SZ"
 
@@ -53,9 +56,15 @@ def site_of(member: str) -> str:
     return found.group(1) if found else ""
 
 
-def file_name(federation: str, created: datetime.datetime) -> str:
+def file_name(federation: str, created: datetime.datetime, partial: bool = False) -> str:
     """The name of a backup, in which the order of names is that of time."""
-    return f"{federation}-{created.astimezone(datetime.timezone.utc).strftime(_TIME)}{SUFFIX}"
+    time = created.astimezone(datetime.timezone.utc).strftime(_TIME)
+    return f"{federation}-{time}{PARTIAL if partial else ''}{SUFFIX}"
+
+
+def is_partial(name: str) -> bool:
+    """Whether the backup of that name lacks the state of some sites."""
+    return name.endswith(PARTIAL + SUFFIX)
 
 
 def created_at(federation: str, name: str) -> datetime.datetime | None:
@@ -63,7 +72,8 @@ def created_at(federation: str, name: str) -> datetime.datetime | None:
     if not (name.startswith(f"{federation}-") and name.endswith(SUFFIX)):
         return None
     try:
-        found = datetime.datetime.strptime(name[len(federation) + 1 : -len(SUFFIX)], _TIME)
+        time = name[len(federation) + 1 : -len(SUFFIX)].removesuffix(PARTIAL)
+        found = datetime.datetime.strptime(time, _TIME)
     except ValueError:
         return None
     return found.replace(tzinfo=datetime.timezone.utc)
@@ -78,9 +88,14 @@ def surplus(federation: str, names: Iterable[str], keep: int, now: datetime.date
     """The oldest backups beyond those that are kept; everything else in the directory is none of our business.
 
     Those from the future neither count nor go, since nobody knows how old they are: the one that is made C(now) stays.
+    Those that lack sites do not count either, or they would take the last ones that have these sites away. They go when
+    all that are kept are younger.
     """
     backups = sorted(name for name in names if (created := created_at(federation, name)) and created <= now)
-    return backups[:-keep] if keep else []
+    complete = [name for name in backups if not is_partial(name)]
+    if not keep or len(complete) < keep:
+        return []
+    return [name for name in backups if name < complete[-keep]]
 
 
 @dataclass
@@ -162,13 +177,6 @@ class Contents:
     consul: dict[str, ConsulState]
 
 
-def _fits(secrets: Mapping[str, Any], path: Sequence[str]) -> Any:
-    value: Any = secrets
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
 def examine(files: Mapping[str, bytes], secrets: Mapping[str, Any], where: str) -> Contents:
     """Verify that these files are a backup that can be restored; BackupError says what is wrong with C(where)."""
 
@@ -190,13 +198,13 @@ def examine(files: Mapping[str, bytes], secrets: Mapping[str, Any], where: str) 
             "the servers only, so that variables and identities could not be decrypted",
             'run "nomad operator root keyring rotate -full" and make a new backup',
         )
-    if _fits(secrets, ("nomad", "management_token")) not in nomad.management_tokens:
+    if look_up(secrets, "nomad.management_token") not in nomad.management_tokens:
         raise wrong(
             f"has a snapshot of Nomad that does not know nomad.management_token of its {SECRETS}",
             "use another backup; the secrets are those of another federation",
         )
     for site, state in states.items():
-        if _fits(secrets, ("sites", site, "consul_management_token")) not in state.tokens:
+        if look_up(secrets, f"sites.{site}.consul_management_token") not in state.tokens:
             raise wrong(
                 f"has a snapshot of {site}'s Consul that does not know sites.{site}.consul_management_token of its "
                 f"{SECRETS}",
@@ -278,7 +286,7 @@ def unpack(data: bytes, where: str) -> tuple[Json, dict[str, bytes]]:
 
 
 #: Secrets by which two files of secrets are known to be those of one federation.
-_OF_FEDERATION = (("nomad", "management_token"), ("nomad", "gossip_key"), ("nomad", "ca", "certificate"))
+_OF_FEDERATION = ("nomad.management_token", "nomad.gossip_key", "nomad.ca.certificate")
 _OF_SITE = ("consul_management_token", "consul_gossip_key", "consul_ca")
 
 
@@ -286,6 +294,9 @@ def compare(present: Mapping[str, Any] | None, saved: Mapping[str, Any]) -> str:
     """How a file of secrets compares with that of a backup: C(absent), of the C(same) federation, or C(other)."""
     if present is None:
         return "absent"
-    paths = [*_OF_FEDERATION]
-    paths += [("sites", str(site), name) for site in saved.get("sites") or {} for name in _OF_SITE]
-    return "same" if all(_fits(present, path) == _fits(saved, path) for path in paths) else "other"
+    names = [*_OF_FEDERATION, *(f"sites.{site}.{name}" for site in saved.get("sites") or {} for name in _OF_SITE)]
+    # What was replaced since then counted in the saved state, and would again.
+    before = saved.get(ROTATED) or {}
+    replaced = [name for name, when in (present.get(ROTATED) or {}).items() if when != before.get(name)]
+    names += [name for name in replaced if look_up(saved, name) is not None]
+    return "same" if all(look_up(present, name) == look_up(saved, name) for name in names) else "other"

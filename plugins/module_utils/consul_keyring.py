@@ -28,6 +28,10 @@ USE = "use"
 REMOVE = "remove"
 VERBS = {INSTALL: "POST", USE: "PUT", REMOVE: "DELETE"}
 
+# What becomes of the keys where an agent is missing.
+AS_THEY_ARE = "The keys are left as they are"
+OLD_ONES_KEPT = "The old keys are kept"
+
 
 def check_key(key: str) -> str:
     """A key in the form that Consul lists it in; ConsulError for what is none."""
@@ -135,8 +139,9 @@ class Keyring:
         return sorted({other for one in self.rings for other in one.keys if other != key}, key=key_id)
 
     def install(self, key: str) -> None:
-        """Give the key to every agent."""
+        """Give the key to every agent; none may be missing."""
         if not self.installed(key):
+            self._require_all_members(AS_THEY_ARE)
             self._do(INSTALL, key)
 
     def use(self, key: str) -> None:
@@ -154,6 +159,7 @@ class Keyring:
                 "it): run again when all agents answer.",
                 "conflict",
             )
+        self._require_all_members(AS_THEY_ARE)
         self._do(USE, key)
 
     def remove(self, keys: Sequence[str]) -> None:
@@ -168,12 +174,12 @@ class Keyring:
                     "option",
                 )
         if there:
-            self._require_all_members()
+            self._require_all_members(OLD_ONES_KEPT)
         for key in there:
             self._do(REMOVE, key)
 
-    def _require_all_members(self) -> None:
-        """An agent that is away now holds the old keys only, and could never come back."""
+    def _require_all_members(self, outcome: str) -> None:
+        """An agent that is away holds the old keys only: it could not read what those that use another one answer."""
         away: set[str] = set()
         for one in self.rings:
             pool = one.name.split()[0]
@@ -184,15 +190,15 @@ class Keyring:
             if len(alive) < one.nodes:
                 # Consul leaves out what the token may not read.
                 raise ConsulError(
-                    f"The old keys are kept because only {len(alive)} of {one.nodes} agents can be seen while {what}: "
+                    f"{outcome} because only {len(alive)} of {one.nodes} agents can be seen while {what}: "
                     'give a token that also has node_prefix "" read.',
                     "auth",
                 )
         if away:
             raise ConsulError(
-                f"The old keys are kept because of agents that do not answer ({', '.join(sorted(away))}), which could "
-                "not come back without them: start these agents, or take them out with 'consul force-leave -prune', "
-                "and run again.",
+                f"{outcome} because of agents that do not answer ({', '.join(sorted(away))}), which could not come "
+                "back afterwards: start these agents, or take them out with 'consul force-leave -prune', and run "
+                "again.",
                 "conflict",
             )
 

@@ -14,8 +14,9 @@ description:
   - Installs a gossip encryption key on every agent, makes it the primary one, and removes other keys, in this order.
   - What is to be done is read from the agents before each step. A run that was interrupted is therefore completed by
     the next one with the same key; make the key, and store it, before the module is called.
-  - A key becomes the primary one only when every agent holds it, and is removed only when it is nobody's primary one
-    and no agent is missing that knows no other key.
+  - A key becomes the primary one only when every agent holds it, and is removed only when it is nobody's primary one.
+  - While an agent of the datacenter does not answer, nothing is done, since it would be left with keys that the others
+    do not use, and could not come back. What is in order already is no failure.
   - The agents remember their keys in their data directories. The setting C(encrypt) in their configuration files
     counts only for an agent that starts with an empty data directory, so write the new key there too, after the
     rotation.
@@ -47,7 +48,6 @@ options:
     description:
       - Whether all other keys are removed once every agent encrypts with O(key).
       - Only with O(state=primary).
-      - Fails, with the key already in use, while agents are missing; run again when they are back.
     type: bool
     default: false
 seealso:

@@ -52,13 +52,20 @@ options:
         it.
     type: dict
     default: {}
+  complete:
+    description:
+      - Whether O(consul) has all sites of the federation. Otherwise the file has C(-partial) in its name, and none is
+        removed.
+    type: bool
+    default: true
   secrets_file:
     description: The federation's file of secrets. It goes into the backup as it is, encrypted.
     type: path
     required: true
   keep:
     description:
-      - How many backups of this federation stay in O(directory). Older ones are removed, other files are left alone.
+      - How many complete backups of this federation stay in O(directory). Older ones are removed, and with them partial
+        ones that are older than all that stay. Other files are left alone.
       - Those with a time in their name that has not come, because the clock was ahead or is behind, are neither counted
         nor removed, and a warning names them.
       - V(0) keeps all.

@@ -55,7 +55,8 @@ EXAMPLES = r"""
 RETURN = r"""
 backups:
   description:
-    - With O(directory), the path, size and age in seconds of each backup and when it was C(created), the newest first.
+    - With O(directory), the path, size and age in seconds of each backup, when it was C(created), and whether it is
+      C(complete) or lacks the state of some sites' Consul, the newest first.
       Those with a time in their name that has not come, because the clock was ahead or is behind, come last with a
       negative age, and a warning names them.
     - With O(path), that one, as RV(imagine.platform.federation_backup#module:backup) describes it.
@@ -65,6 +66,7 @@ backups:
   sample:
     - path: /srv/backups/imagine/imagine-20260301T030000Z.tar.vault
       size: 412880
+      complete: true
       created: "2026-03-01T03:00:00Z"
       age: 3600
 secrets:

@@ -466,16 +466,17 @@ class Holder:
         return certificate, self._fault(key, certificate)
 
     def _fix_attributes(self) -> None:
-        files = {
+        modes = {
+            self.directory: DIRECTORY_MODE,
             self.key_path: KEY_MODE,
             self.key_path + ".new": KEY_MODE,
             self.certificate_path: PUBLIC_MODE,
             self.ca_path: PUBLIC_MODE,
         }
-        for path, mode in files.items():
-            if read_file(path) is None:
+        for path, mode in modes.items():
+            if not os.path.exists(path):
                 continue
-            before, after = attribute_differences(os.lstat(path), mode, self.uid, self.gid)
+            before, after = attribute_differences(os.stat(path), mode, self.uid, self.gid)
             if before or self.unknown:
                 self._note(path + " (attributes)", before, after)
                 if not self.module.check_mode:

@@ -94,7 +94,7 @@ def test_rotation(call: Callable[..., dict[str, Any]], agents: Any, eventually: 
     assert held(call) == {key_id(THIRD): (2, 2)}
 
 
-def test_old_keys_stay_while_an_agent_is_away(
+def test_keys_stay_while_an_agent_is_away(
     call: Callable[..., dict[str, Any]],
     agents: tuple[Any, Any],
     eventually: Callable[..., Any],
@@ -102,6 +102,7 @@ def test_old_keys_stay_while_an_agent_is_away(
 ) -> None:
     keyring = "consul_gossip_keyring"
     call(keyring, key=SECOND, remove_others=True)
+    call(keyring, key=FIRST, state="present")
     server, client = agents
     client.process.kill()
     client.process.wait()
@@ -110,11 +111,17 @@ def test_old_keys_stay_while_an_agent_is_away(
     result = run_module("consul_gossip_keyring_info", **options)
     assert "Not every agent told its gossip encryption keys" in result["msg"]
     eventually(lambda: not run_module("consul_gossip_keyring_info", **options).get("failed"), 60)
-    result = call(keyring, fails=True, key=FIRST, remove_others=True, consul_timeout=60)
-    assert "The old keys are kept" in result["msg"]
-    assert "ifca-client" in result["msg"]
-    assert operations(result) == [("install", key_id(FIRST)), ("use", key_id(FIRST))]
-    assert held(call)[key_id(SECOND)] == (1, 0)
+    # With a new key in use the client, which would not have it, could not come back.
+    new, waiting = {"key": THIRD, "state": "present"}, {"key": FIRST, "remove_others": True}
+    for wanted in (new, {**new, "state": "primary"}, waiting, {**waiting, "check_mode": True}):
+        result = call(keyring, fails=True, consul_timeout=60, **wanted)
+        assert "The keys are left as they are because of agents that do not answer (ifca-client)" in result["msg"]
+        assert operations(result) == []
+    result = call(keyring, fails=True, key=FIRST, state="absent", consul_timeout=60)
+    assert "The old keys are kept because of agents that do not answer (ifca-client)" in result["msg"]
+    assert operations(result) == []
+    assert held(call) == {key_id(FIRST): (1, 0), key_id(SECOND): (1, 1)}
+    assert call(keyring, key=SECOND, consul_timeout=60)["changed"] is False
 
 
 def test_mistakes(consul: Any) -> None:

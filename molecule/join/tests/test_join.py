@@ -421,6 +421,24 @@ def test_port_report_names_what_a_firewall_drops(site: Operator, walton: dict[st
     assert words in run.text
 
 
+def test_port_report_has_the_node_that_its_firewall_kept_out(site: Operator, walton: dict[str, Node]) -> None:
+    node = walton["walton-server"]
+    rule = f"INPUT -p tcp --dport 8300 -s {PREFIX}.4.21 -j DROP"
+    node.run(f"iptables -I {rule}")
+    try:
+        # Another level has the agent restarted, and waited for.
+        run = site.play("imagine.platform.site_join", fails=True, consul_log_level="DEBUG", consul_ready_timeout=10)
+    finally:
+        node.run(f"iptables -D {rule}")
+    assert "walton-compute fell out above" in run.text
+    assert f"walton-server ({PREFIX}.4.11) port 8300 TCP is closed from walton-compute and should be open" in run.text
+    text = (site.directory / "inventory" / ".federation" / "walton-ports.csv").read_text(encoding="utf-8")
+    rows = [line.split(",")[:7] for line in text.splitlines()[1:]]
+    closed = ["walton-compute", "walton-server", f"{PREFIX}.4.11", "8300", "tcp", "closed", "open"]
+    assert [row for row in rows if row[5] != row[6]] == [closed]
+    site.play("imagine.platform.site_join")
+
+
 def test_bundle_applied_before_an_older_one(
     site: Operator, operators: Operator, federation: Federation, story: Json
 ) -> None:

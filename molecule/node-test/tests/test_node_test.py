@@ -283,6 +283,31 @@ def test_storage_that_is_not_mounted_and_deploy_mends_it(storage: Node, meta: An
 
 
 @pytest.fixture
+def without_nomad(federation: Federation, token: str) -> Iterator[Node]:
+    """A node whose Nomad client has stopped, which the servers have noticed."""
+    node = federation.nodes["ifca-compute"]
+
+    def ready() -> bool:
+        listed = federation.nomad("/v1/nodes", token).json()
+        return any((one["Name"], one["Status"]) == (node.name, "ready") for one in listed)
+
+    node.run("systemctl stop nomad")
+    try:
+        until("Nomad's servers miss the client", 120, lambda: not ready())
+        yield node
+    finally:
+        node.run("systemctl start nomad")
+        until("the client is back", 120, ready)
+
+
+def test_a_node_that_cannot_take_a_status(without_nomad: Node, run_test: Any) -> None:
+    run = run_test(fails=True)
+    assert "ifca-compute failed: registered: Nomad says that it is" in run.text
+    assert "Its status could not become error: Nomad's servers cannot reach node 'ifca-compute'" in run.text
+    assert "has the status error" not in run.text
+
+
+@pytest.fixture
 def without_docker(federation: Federation, token: str) -> Iterator[Node]:
     """A node whose Docker has stopped, which Nomad has noticed."""
     node = federation.nodes["ifca-compute"]

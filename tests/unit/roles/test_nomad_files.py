@@ -47,6 +47,26 @@ def test_newcomers_are_machines_that_nomad_does_not_know(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("own", "left"),
+    [
+        # As preflight found it: a new machine, a server where it was, one whose data would be elsewhere, and one that
+        # has been moved. Where nobody looked nothing is said.
+        ({"/srv/nomad": "", "/var/lib/nomad": ""}, []),
+        ({"/srv/nomad": "", "/var/lib/nomad": "1"}, []),
+        ({"/srv/nomad": "1", "/var/lib/nomad": ""}, ["/srv/nomad"]),
+        ({"/srv/nomad": "1", "/var/lib/nomad": "1"}, []),
+        ({"/srv/nomad": "1"}, []),
+        ({}, []),
+    ],
+)
+def test_the_state_of_a_server_is_not_left_behind(tmp_path: Path, own: dict[str, str], left: list[str]) -> None:
+    texts = {f"{place}/server/node-id": text for place, text in own.items()} | {"/srv/nomad/client/client-id": "2"}
+    hosts = {"server": {"node_roles": ["server"], "node_facts": {"texts": texts}}}
+    found = evaluate("nomad", tmp_path, {}, hosts=hosts, left="_nomad_left_behind")
+    assert found["left"] == left
+
+
+@pytest.mark.parametrize(
     ("variables", "asked"),
     [
         ({}, True),

@@ -123,6 +123,18 @@ def test_retention_leaves_other_files_alone(save: Callable[..., Result], state: 
     assert save()["removed"] == []
 
 
+def test_a_backup_that_lacks_sites_stands_in_for_none(save: Callable[..., Result], state: Path) -> None:
+    directory = state / "backups"
+    directory.mkdir()
+    (directory / "imagine-20250101T030000Z.tar.vault").write_text("x")
+    result = save(keep=1, complete=False)
+    assert result["backup"]["path"].endswith("Z-partial.tar.vault")
+    assert result["removed"] == []
+    listed = run(federation_backup_info, directory=str(directory), federation="imagine")["backups"]
+    assert [one["complete"] for one in listed] == [False, True]
+    assert save(check=True, keep=2)["removed"] == []
+
+
 def test_a_clock_that_is_behind_takes_no_backup_away(save: Callable[..., Result], state: Path) -> None:
     directory = state / "backups"
     directory.mkdir()

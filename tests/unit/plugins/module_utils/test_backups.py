@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import snapshots
 
-from ansible_collections.imagine.platform.plugins.module_utils import backups
+from ansible_collections.imagine.platform.plugins.module_utils import backups, rotation
 from ansible_collections.imagine.platform.plugins.module_utils.consul_archive import STATE, DamagedError
 from ansible_collections.imagine.platform.plugins.module_utils.raft_state import Reader, records, state_of
 
@@ -245,10 +245,15 @@ def test_names_of_files() -> None:
     name = backups.file_name("imagine", NOW)
     assert name == "imagine-20260301T030000Z.tar.vault"
     assert backups.created_at("imagine", name) == NOW
+    partial = backups.file_name("imagine", NOW, partial=True)
+    assert partial == "imagine-20260301T030000Z-partial.tar.vault"
+    assert backups.created_at("imagine", partial) == NOW
+    assert [backups.is_partial(one) for one in (name, partial)] == [False, True]
     for other in (
         "imagine-test-20260301T030000Z.tar.vault",
         "imagine-2026.tar.vault",
         "imagine-20260301T030000Z.tar",
+        "imagine-20260301T030000Z-part.tar.vault",
         "x",
     ):
         assert backups.created_at("imagine", other) is None
@@ -261,6 +266,19 @@ def test_surplus_are_the_oldest_of_this_federation() -> None:
     assert backups.surplus("imagine", [*names, *others], 2, now) == ["imagine-20260301T030000Z.tar.vault"]
     assert backups.surplus("imagine", [*names, *others], 3, now) == []
     assert backups.surplus("imagine", [*names, *others], 0, now) == []
+
+
+def test_backups_that_lack_sites_take_no_complete_one_away() -> None:
+    days = [NOW + datetime.timedelta(days=day) for day in range(20)]
+    before, after = ([backups.file_name("imagine", day) for day in some] for some in (days[:2], days[-2:]))
+    hour = datetime.timedelta(hours=1)
+    partial = [backups.file_name("imagine", day + hour, partial=True) for day in days[1:-1]]
+    names = [*before, *partial, *after]
+    assert backups.surplus("imagine", names, 4, days[-1]) == []
+    assert backups.surplus("imagine", names, 3, days[-1]) == before[:1]
+    # Those that are older than all that stay.
+    assert backups.surplus("imagine", names, 2, days[-1]) == sorted([*before, *partial[:-1]])
+    assert backups.surplus("imagine", names, 0, days[-1]) == []
 
 
 @pytest.mark.parametrize("keep", [1, 2, 14])
@@ -291,6 +309,23 @@ def test_secrets_compared() -> None:
     other["nomad"]["ca"]["certificate"] = "another"
     assert backups.compare(other, saved) == "other"
     assert backups.compare({}, saved) == "other"
+
+
+@pytest.mark.parametrize("name", ["nomad.tokens.operator", "sites.ifca.consul_tokens.ifca-server.agent"])
+def test_secrets_that_were_replaced_since(name: str) -> None:
+    saved = copy.deepcopy(snapshots.SECRETS)
+    rotation.put(saved, name, "old")
+    saved["rotated"] = {name: "2026-02-01T00:00:00+00:00"}
+    present = copy.deepcopy(saved)
+    rotation.put(present, name, "new")
+    present["rotated"][name] = "2026-03-02T00:00:00+00:00"
+    assert backups.compare(present, saved) == "other"
+    # From after the rotation, or of something that is no secret, or was not there yet.
+    assert backups.compare(present, copy.deepcopy(present)) == "same"
+    marked = copy.deepcopy(saved)
+    marked["rotated"] |= {"certificates.ifca-server": "2026-03-02T00:00:00+00:00", "nomad.tokens.more": "2026"}
+    rotation.put(marked, "nomad.tokens.more", "new")
+    assert backups.compare(marked, saved) == "same"
 
 
 def test_state_that_is_a_directory() -> None:

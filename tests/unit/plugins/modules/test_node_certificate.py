@@ -292,6 +292,12 @@ def test_attributes(run: Run, directory: Path, authority: dict[str, str]) -> Non
     assert run(**owners)["changed_names"] == ["consul"]
     assert stat.S_IMODE((directory / "key.pem").stat().st_mode) == 0o600
     assert not run(**owners)["changed"]
+    # As a run leaves it that is killed while it makes the directory.
+    directory.chmod(0o700)
+    assert run(check=True, **owners)["changed"]
+    assert run(**owners)["changed"]
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o750
+    assert not run(**owners)["changed"]
 
 
 def test_unknown_owner(run: Run, authority: dict[str, str]) -> None:
