@@ -27,7 +27,7 @@ import pytest
 import runs
 from clients import build_module, run_module, wait
 from federation import INVENTORY, Federation, Node, ask
-from load import Load, Target, allocations, disturbed
+from load import Load, Target, allocations, disturbed, undisturbed
 from machines import containers, docker
 from runs import Run
 from scenario_figures import record
@@ -461,7 +461,9 @@ def test_over_a_federation_that_lives_killed_and_started_again(story: Story, say
     playbook, *options = restore = ["imagine.platform.restore", "-e", f"restore_file={backup}"]
     started = allocations(federation)
     assert before["ID"] in started
-    with Load([module_at_its_site(federation)], rate=RATE) as load:
+    target = module_at_its_site(federation)
+    record("restore", "undisturbed", requests=undisturbed([target], rate=RATE))
+    with Load([target], rate=RATE) as load:
         load.settle()
         runs.kill_at(playbook, RESTART, *options, "-e", "restore_confirm=true")
         # What lives is what the killed run has brought back: nobody has to say yes again.
