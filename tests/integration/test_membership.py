@@ -428,7 +428,10 @@ def test_nodes_that_a_site_cannot_have_forgotten(tmp_path: Path, given: Json, se
         "federation_secrets_file": str(secrets),
         "ansible_python_interpreter": sys.executable,
     }
-    (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"vars": variables, "hosts": {"w": local, "w2": local}}}))
+    hosts = {"w": local, "w2": local}
+    groups = {"role_ingress": {"hosts": {name: {} for name in hosts}}}
+    whole = {"all": {"vars": variables, "hosts": hosts, "children": groups}}
+    (tmp_path / "hosts.yml").write_text(json.dumps(whole))
     password = tmp_path / "password"
     password.write_text("x")
     done = play(tmp_path / "hosts.yml", "node_remove", given, "--vault-password-file", password)
